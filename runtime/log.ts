@@ -1,0 +1,62 @@
+// Logs: one JSON line an event on stdout, readable text when that is a terminal, and rotated files
+// as well where LOG_DIR asks for them.
+
+import { mkdirSync } from 'node:fs';
+import pino, { type Logger } from 'pino';
+import pretty from 'pino-pretty';
+import { createStream } from 'rotating-file-stream';
+
+export type { Logger } from 'pino';
+
+export interface LogOptions {
+  /** Who speaks: `server`, `agent` or `start`. */
+  name: string;
+  level: string;
+  /** The directory of the rotated files; none are written without it. */
+  dir?: string | undefined;
+  /** The file's name without `.log`; `name` unless given. */
+  file?: string;
+  /** Members that every line carries, such as `{ agentId }`. */
+  bindings?: Record<string, unknown>;
+}
+
+const ROTATION = { size: '10M', maxFiles: 5 } as const;
+
+/** Makes a process's logger. Times are ISO 8601; secrets in connection strings never appear. */
+export function createLog(options: LogOptions): Logger {
+  const streams: pino.StreamEntry[] = [{ level: 'trace', stream: terminalOrJson() }];
+  if (options.dir) {
+    mkdirSync(options.dir, { recursive: true });
+    const file = createStream(`${options.file ?? options.name}.log`, {
+      ...ROTATION,
+      path: options.dir,
+    });
+    file.on('error', (error) => process.stderr.write(`log file: ${error.message}\n`));
+    streams.push({ level: 'trace', stream: file });
+  }
+  return pino(
+    {
+      level: options.level,
+      base: { name: options.name, ...options.bindings },
+      timestamp: pino.stdTimeFunctions.isoTime,
+      formatters: { level: (label) => ({ level: label }) },
+      hooks: { streamWrite: withoutPasswords },
+    },
+    pino.multistream(streams),
+  );
+}
+
+/** Hides the password of every `scheme://user:password@` in a line. */
+export function withoutPasswords(line: string): string {
+  return line.replaceAll(/(\w+:\/\/[^\s:/@"]*):[^\s@"]*@/g, '$1:***@');
+}
+
+function terminalOrJson(): pino.DestinationStream {
+  if (!process.stdout.isTTY) return pino.destination({ fd: 1, sync: true });
+  return pretty({ sync: true, ignore: 'name,agentId,pid,hostname', messageFormat: prefixed });
+}
+
+function prefixed(line: Record<string, unknown>, messageKey: string): string {
+  const who = line['agentId'] ?? line['name'];
+  return `[${String(who)}] ${String(line[messageKey])}`;
+}

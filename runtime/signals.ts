@@ -1,0 +1,27 @@
+// How a process is asked to stop.
+//
+// The first SIGINT or SIGTERM, or the launcher that started us going away, asks for a clean stop.
+// A second signal ends the process at once, unless it is the echo of the first: Ctrl-C under npm
+// arrives twice within a millisecond or two.
+
+const ECHO_MS = 500;
+
+
+/** Listens for requests to stop. `now` and `exit` are replaced in tests. */
+export function onStopRequest(exit: (code: number) => void = (code) => process.exit(code)) {
+  const controller = new AbortController();
+  let firstAt: number | undefined;
+  const stop = (reason: string) => {
+    const now = performance.now();
+    if (firstAt === undefined) {
+      firstAt = now;
+      controller.abort(reason);
+    } else if (now - firstAt > ECHO_MS && reason.startsWith('SIG')) {
+      exit(1);
+    }
+  };
+  process.on('SIGINT', () => stop('SIGINT'));
+  process.on('SIGTERM', () => stop('SIGTERM'));
+  if (process.send) process.on('disconnect', () => stop('the launcher went away'));
+  return controller.signal;
+}
