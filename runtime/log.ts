@@ -4,7 +4,7 @@
 import { mkdirSync } from 'node:fs';
 import pino, { type Logger } from 'pino';
 import pretty from 'pino-pretty';
-import { createStream } from 'rotating-file-stream';
+import { createStream, type RotatingFileStream } from 'rotating-file-stream';
 
 export type { Logger } from 'pino';
 
@@ -20,6 +20,8 @@ export interface LogOptions {
   bindings?: Record<string, unknown>;
 }
 
+const files = new Set<RotatingFileStream>();
+
 const ROTATION = { size: '10M', maxFiles: 5 } as const;
 
 /** Makes a process's logger. Times are ISO 8601; secrets in connection strings never appear. */
@@ -32,6 +34,7 @@ export function createLog(options: LogOptions): Logger {
       path: options.dir,
     });
     file.on('error', (error) => process.stderr.write(`log file: ${error.message}\n`));
+    files.add(file);
     streams.push({ level: 'trace', stream: file });
   }
   return pino(
@@ -44,6 +47,11 @@ export function createLog(options: LogOptions): Logger {
     },
     pino.multistream(streams),
   );
+}
+
+/** Writes out what the log files have yet to take; the last thing that a process does. */
+export async function closeLogFiles(): Promise<void> {
+  await Promise.all(Array.from(files, (file) => new Promise<void>((done) => file.end(done))));
 }
 
 /** Hides the password of every `scheme://user:password@` in a line. */

@@ -4,8 +4,9 @@
 // A second signal ends the process at once, unless it is the echo of the first: Ctrl-C under npm
 // arrives twice within a millisecond or two.
 
-const ECHO_MS = 500;
+import { inspect } from 'node:util';
 
+const ECHO_MS = 500;
 
 /** Listens for requests to stop. `now` and `exit` are replaced in tests. */
 export function onStopRequest(exit: (code: number) => void = (code) => process.exit(code)) {
@@ -24,4 +25,18 @@ export function onStopRequest(exit: (code: number) => void = (code) => process.e
   process.on('SIGTERM', () => stop('SIGTERM'));
   if (process.send) process.on('disconnect', () => stop('the launcher went away'));
   return controller.signal;
+}
+
+/** Errors whose message says all there is to say to whoever started the process. */
+const CLEAR = new Set(['ConfigError', 'StartupError']);
+
+/** Runs a process's main flow: an error ends it with exit code 1 and, if it is clear, one line. */
+export async function exitOnError(main: () => Promise<void>): Promise<void> {
+  try {
+    await main();
+  } catch (error) {
+    const clear = error instanceof Error && CLEAR.has(error.name);
+    process.stderr.write(`${clear ? error.message : inspect(error)}\n`);
+    process.exit(1);
+  }
 }

@@ -1,0 +1,192 @@
+// The agent: claim what is ready, execute it, report it.
+//
+//   wake ─▶ claim as many as there are free slots ─▶ execute each ─▶ report ─▶ slot free ─▶ claim …
+//
+// It claims when it is woken (NOTIFY, a beat that says work waits, a new connection) and, once the
+// queue gave it all that it asked for, whenever a slot becomes free; it never polls. A slot is free
+// when its command was executed; as many again may wait for their report to be acknowledged.
+
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { AttemptKey, Beat, BeatAnswer, Report } from '../db/agents.ts';
+import type { ClaimedCommand } from '../db/queue.ts';
+import type { Logger } from '../runtime/log.ts';
+import { Attempt } from './attempt.ts';
+import type { ExecutorRegistry } from './executors/executor.ts';
+import { Reporter } from './reporter.ts';
+import type { Transport } from './transports/transport.ts';
+
+export interface AgentOptions {
+  transport: Transport;
+  executors: ExecutorRegistry;
+  /** How many commands may execute at once. */
+  concurrency: number;
+  log: Logger;
+}
+
+/** How long giving back and signing off may take once draining is over. */
+const GOODBYE_MS = 1_500;
+
+export class Agent {
+  readonly #transport: Transport;
+  readonly #executors: ExecutorRegistry;
+  readonly #concurrency: number;
+  readonly #log: Logger;
+  readonly #reporter: Reporter;
+  /** Every attempt that executes or has yet to be acknowledged, by command id. */
+  readonly #attempts = new Map<string, Attempt>();
+  #executing = 0;
+  #moreMayWait = false;
+  #claiming: Promise<void> | undefined;
+  #draining = false;
+  #whenIdle = Promise.withResolvers<void>();
+
+  constructor(options: AgentOptions) {
+    this.#transport = options.transport;
+    this.#executors = options.executors;
+    this.#concurrency = options.concurrency;
+    this.#log = options.log;
+    this.#reporter = new Reporter((reports) => this.#transport.finish(reports), options.log);
+  }
+
+  /** Work may be waiting: claim, if there is a free slot. */
+  wake(): void {
+    this.#moreMayWait = true;
+    this.#pump();
+  }
+
+  /** What a beat tells the database. */
+  state(): Omit<Beat, 'queues'> {
+    return { running: this.#running(), settledClaimNo: this.#transport.settledClaimNo };
+  }
+
+  /** What a beat tells the agent. */
+  heed(answer: BeatAnswer): void {
+    for (const id of answer.revoked) {
+      this.#log.warn({ commandId: id }, 'no longer ours: aborting');
+      this.#attempts.get(id)?.abort('revoked');
+    }
+    if (answer.ready) this.wake();
+  }
+
+  /** Aborts everything without a word to the ledger: a newer process is this agent now. */
+  abandon(): void {
+    this.#draining = true;
+    for (const attempt of this.#attempts.values()) attempt.abort('revoked');
+    this.#reporter.giveUp();
+  }
+
+  /**
+   * Stops claiming, lets what runs finish within `timeoutMs`, gives the rest back and signs off.
+   * Answers whether everything could be said to the ledger.
+   */
+  async drain(timeoutMs: number): Promise<boolean> {
+    this.#draining = true;
+    this.#log.info({ running: this.#attempts.size }, 'draining');
+    this.#settleIdle();
+    const { signal, abort } = cancellable();
+    await Promise.race([
+      Promise.all([this.#whenIdle.promise, this.#claiming]),
+      sleep(timeoutMs, undefined, { signal }).catch(() => {}),
+    ]);
+    abort();
+    const goodbye = await Promise.race([
+      this.#sayGoodbye(),
+      sleep(GOODBYE_MS, false as const, { ref: false }),
+    ]);
+    this.#reporter.giveUp();
+    return goodbye;
+  }
+
+  #pump(): void {
+    if (this.#claiming || this.#draining || !this.#moreMayWait || this.#free() < 1) return;
+    this.#claiming = this.#claim().finally(() => {
+      this.#claiming = undefined;
+      this.#pump();
+    });
+  }
+
+  #free(): number {
+    return Math.min(
+      this.#concurrency - this.#executing,
+      2 * this.#concurrency - this.#attempts.size,
+    );
+  }
+
+  async #claim(): Promise<void> {
+    const limit = this.#free();
+    this.#moreMayWait = false;
+    try {
+      const commands = await this.#transport.claim(limit);
+      if (commands.length === limit) this.#moreMayWait = true;
+      if (this.#draining) return await this.#giveBack(commands);
+      for (const command of commands) this.#start(command);
+    } catch (error) {
+      // The next beat says whether work waits, and whether a claim's reply was lost.
+      this.#log.warn({ err: error }, 'could not claim');
+    }
+  }
+
+  #start(command: ClaimedCommand): void {
+    const log = this.#log.child({ commandId: command.id, attempt: command.attempt });
+    const attempt = new Attempt(command, log);
+    this.#attempts.set(command.id, attempt);
+    this.#executing += 1;
+    log.debug({ type: command.type }, 'executing');
+    void this.#carryOut(attempt, log);
+  }
+
+  async #carryOut(attempt: Attempt, log: Logger): Promise<void> {
+    const report = await attempt.run(this.#executors);
+    this.#executing -= 1;
+    this.#pump();
+    if (report) await this.#report(report, attempt.command.type, log);
+    this.#attempts.delete(attempt.command.id);
+    this.#pump();
+    this.#settleIdle();
+  }
+
+  async #report(report: Report, type: string, log: Logger): Promise<void> {
+    try {
+      const answer = await this.#reporter.report(report);
+      if (answer !== 'accepted') log.warn({ answer }, 'the report came too late');
+      else if (report.outcome === 'completed') log.info({ type }, 'completed');
+      else log.warn({ type, error: report.error }, report.outcome);
+    } catch (error) {
+      log.error({ err: error }, 'not reported');
+    }
+  }
+
+  async #sayGoodbye(): Promise<boolean> {
+    try {
+      await this.#claiming;
+      const left = [...this.#attempts.values()];
+      for (const attempt of left) attempt.abort('released');
+      await this.#giveBack(left.map(({ command }) => command));
+      await this.#transport.signOff();
+      return true;
+    } catch (error) {
+      this.#log.warn({ err: error }, 'could not sign off');
+      return false;
+    }
+  }
+
+  async #giveBack(commands: AttemptKey[]): Promise<void> {
+    if (commands.length === 0) return;
+    const claims = commands.map(({ id, attempt }) => ({ id, attempt }));
+    await this.#transport.release(claims);
+    this.#log.info({ commands: claims.length }, 'released');
+  }
+
+  #running(): AttemptKey[] {
+    return Array.from(this.#attempts.values(), ({ command: { id, attempt } }) => ({ id, attempt }));
+  }
+
+  #settleIdle(): void {
+    if (this.#draining && this.#attempts.size === 0) this.#whenIdle.resolve();
+  }
+}
+
+function cancellable() {
+  const controller = new AbortController();
+  return { signal: controller.signal, abort: () => controller.abort() };
+}

@@ -1,0 +1,134 @@
+// What an agent says to the database: the calls of sql/functions that belong to a session.
+
+import { z } from 'zod';
+
+/** Anything that runs one statement: a pool, a client or a listener. */
+export interface Queryable {
+  query(text: string, values: unknown[]): Promise<{ rows: unknown[] }>;
+}
+
+/** Who an agent process is: the id outlives it, the session does not. */
+export interface Identity {
+  agentId: string;
+  session: string;
+}
+
+export interface AgentInfo {
+  concurrency: number;
+  host: string;
+  pid: number;
+  version: string;
+}
+
+/** One attempt of one command. */
+export interface AttemptKey {
+  id: string;
+  attempt: number;
+}
+
+/** Why an attempt failed, as the ledger keeps it. */
+export interface CommandError {
+  code: string;
+  message: string;
+  retryable: boolean;
+}
+
+/** An attempt's outcome on its way to the ledger. */
+export type Report = AttemptKey &
+  (
+    | { outcome: 'completed'; result: unknown }
+    | { outcome: 'failed' | 'timed_out'; error: CommandError }
+  );
+
+/** What became of a report or release: only `accepted` changed the ledger, now or before. */
+export type Answer = 'accepted' | 'stale' | 'unknown';
+
+/** Starts a session; answers how many commands an older session of this id had to give back. */
+export async function registerAgent(
+  database: Queryable,
+  identity: Identity,
+  info: AgentInfo,
+): Promise<number> {
+  const { rows } = await database.query(
+    'select executor.register_agent($1, $2, $3, $4, $5, $6) as count',
+    [identity.agentId, identity.session, info.concurrency, info.host, info.pid, info.version],
+  );
+  return (
+    z
+      .array(z.object({ count: z.number() }))
+      .length(1)
+      .parse(rows)[0]?.count ?? 0
+  );
+}
+
+/** Reports a batch of outcomes; answers in order. All or nothing when it throws. */
+export async function finish(
+  database: Queryable,
+  session: string,
+  reports: Report[],
+): Promise<Answer[]> {
+  const batch = reports.map((report) => ({ ...report, session }));
+  const { rows } = await database.query('select answer from executor.finish($1)', [
+    JSON.stringify(batch),
+  ]);
+  return answers(rows);
+}
+
+/** Gives running commands back untouched; answers in order. */
+export async function release(
+  database: Queryable,
+  session: string,
+  claims: AttemptKey[],
+): Promise<Answer[]> {
+  const { rows } = await database.query('select answer from executor.release($1, $2)', [
+    session,
+    JSON.stringify(claims),
+  ]);
+  return answers(rows);
+}
+
+const BeatAnswer = z.object({
+  superseded: z.boolean(),
+  revoked: z.array(z.string()),
+  ready: z.boolean(),
+});
+
+/** What an agent should know; see sql/functions/beat.sql. */
+export type BeatAnswer = z.infer<typeof BeatAnswer>;
+
+export interface Beat {
+  /** Every attempt that the agent runs or has yet to report. */
+  running: AttemptKey[];
+  /** The highest claim number below which no claim's reply is outstanding. */
+  settledClaimNo: number;
+  queues: string[];
+}
+
+/** An agent's sign of life. */
+export async function beat(
+  database: Queryable,
+  identity: Identity,
+  state: Beat,
+): Promise<BeatAnswer> {
+  const { rows } = await database.query('select * from executor.beat($1, $2, $3, $4, $5)', [
+    identity.agentId,
+    identity.session,
+    JSON.stringify(state.running),
+    state.settledClaimNo,
+    state.queues,
+  ]);
+  return BeatAnswer.parse(rows[0]);
+}
+
+/** A clean goodbye. */
+export async function signOff(database: Queryable, identity: Identity): Promise<void> {
+  await database.query('select executor.sign_off($1, $2)', [identity.agentId, identity.session]);
+}
+
+function answers(rows: unknown[]): Answer[] {
+  const Row = z.object({ answer: z.enum(['accepted', 'stale', 'unknown']) });
+  return z
+    .array(Row)
+    .parse(rows)
+    .map(({ answer }) => answer);
+}

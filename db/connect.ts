@@ -1,0 +1,65 @@
+// Connections: one small pool a purpose, and Kysely on top of it for reads.
+
+import { Kysely, PostgresDialect } from 'kysely';
+import pg from 'pg';
+import type { Logger } from '../runtime/log.ts';
+import type { DB } from './schema.ts';
+
+export interface Database {
+  readonly pool: pg.Pool;
+  readonly kysely: Kysely<DB>;
+  close(): Promise<void>;
+}
+
+export interface ConnectOptions {
+  /** What `pg_stat_activity` shows, such as `agent-executor server`. */
+  applicationName: string;
+  /** The most connections this pool opens; each is opened when first needed. */
+  max: number;
+  /** Whether an unused connection is closed after a while; the default keeps it. */
+  idleTimeoutMs?: number;
+  /** A statement that every connection runs first. */
+  setup?: string;
+  log?: Logger;
+}
+
+const CONNECT_TIMEOUT_MS = 5_000;
+
+/** No statement of a server or agent takes this long: a silent connection is a dead one. */
+const QUERY_TIMEOUT_MS = 30_000;
+
+/** Makes a pool. Nothing is connected until the first query. */
+export function connect(url: string, options: ConnectOptions): Database {
+  const pool = new pg.Pool({
+    ...clientConfig(url, options.applicationName),
+    max: options.max,
+    idleTimeoutMillis: options.idleTimeoutMs ?? 0,
+    query_timeout: QUERY_TIMEOUT_MS,
+    ...(options.setup ? { onConnect: runFirst(options.setup) } : {}),
+  });
+  pool.on('error', (error) => options.log?.debug({ err: error }, 'an idle connection was lost'));
+  const kysely = new Kysely<DB>({ dialect: new PostgresDialect({ pool }) });
+  return { pool, kysely, close: () => kysely.destroy() };
+}
+
+/** What every connection of ours has in common. */
+export function clientConfig(url: string, applicationName: string): pg.ClientConfig {
+  return {
+    connectionString: url,
+    application_name: applicationName,
+    connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
+    keepAlive: true,
+    keepAliveInitialDelayMillis: 10_000,
+  };
+}
+
+/** Names a database in messages: never with its password. */
+export function describeDatabase(url: string): string {
+  const { hostname, port, pathname } = new URL(url);
+  return `${hostname}:${port || '5432'}${pathname}`;
+}
+
+// The pool awaits what onConnect returns before it hands the connection out; its types don't say so.
+function runFirst(statement: string): (client: pg.ClientBase) => void {
+  return (client) => client.query(statement) as unknown as void;
+}

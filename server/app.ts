@@ -1,0 +1,46 @@
+// The server as a Koa application; a request passes from top to bottom.
+
+import cors from '@koa/cors';
+import { Router } from '@koa/router';
+import Koa from 'koa';
+import type { Database } from '../db/connect.ts';
+import type { Logger } from '../runtime/log.ts';
+import { observe, type RequestState } from './observe.ts';
+import { problems } from './problem.ts';
+import { addCommandRoutes } from './routes/commands.ts';
+import { addHealthRoute } from './routes/health.ts';
+
+export interface AppOptions {
+  database: Database;
+  log: Logger;
+  /** The origins whose pages may call; `*` is any. */
+  corsOrigins: string[];
+}
+
+export function createApp({ database, log, corsOrigins }: AppOptions): Koa<RequestState> {
+  const router = new Router<RequestState>();
+  addHealthRoute(router, database);
+  addCommandRoutes(router, database, log);
+
+  const app = new Koa<RequestState>();
+  app.on('error', (error) => log.debug({ err: error }, 'an answer could not be sent'));
+  app.use(observe(log));
+  app.use(openTo(corsOrigins));
+  app.use(problems(log));
+  app.use(router.routes());
+  app.use(router.allowedMethods());
+  return app;
+}
+
+function openTo(origins: string[]): Koa.Middleware {
+  const allowed = new Set(origins);
+  return cors({
+    origin: (ctx) => {
+      if (allowed.has('*')) return '*';
+      const origin = ctx.get('Origin');
+      return allowed.has(origin) ? origin : '';
+    },
+    exposeHeaders: ['Location', 'Link', 'X-Request-Id'],
+    maxAge: 600,
+  });
+}

@@ -1,0 +1,108 @@
+// Reads a request's JSON body, and refuses what is no JSON or could not be stored as jsonb:
+//
+//   headers (415) → size (413) → UTF-8 → JSON → limits of json-limits.ts (400)
+
+import type { IncomingMessage } from 'node:http';
+import type { ParameterizedContext } from 'koa';
+import { getRawBody } from 'raw-body';
+import { assertAcceptableJson } from './json-limits.ts';
+import { Problem } from './problem.ts';
+
+const MAX_BODY_BYTES = 1024 * 1024;
+
+/** How much of a body that is too large is read and dropped, and for how long. */
+const MAX_DROPPED_BYTES = 16 * 1024 * 1024;
+const MAX_DROPPING_MS = 2_000;
+
+const JSON_MEDIA_TYPE = /^application\/(?:[\w.+-]+\+)?json$/i;
+const utf8 = new TextDecoder('utf-8', { fatal: true });
+
+/**
+ * The request's body, parsed.
+ *
+ * @throws Problem 400, 413 or 415.
+ */
+export async function readJson(ctx: ParameterizedContext): Promise<unknown> {
+  const declaredEmpty = ctx.get('Content-Length') === '0';
+  if (declaredEmpty || !hasBody(ctx.req)) throw emptyBody();
+  assertPlainJson(ctx);
+  const bytes = await readBytes(ctx.req, ctx.get('Content-Length'));
+  if (bytes.length === 0) throw emptyBody();
+  const value = parse(decode(bytes));
+  assertAcceptableJson(value);
+  return value;
+}
+
+function hasBody(request: IncomingMessage): boolean {
+  return 'content-length' in request.headers || 'transfer-encoding' in request.headers;
+}
+
+function emptyBody(): Problem {
+  return malformed('empty_body', 'The request has no body; it needs a JSON object.');
+}
+
+function assertPlainJson(ctx: ParameterizedContext): void {
+  const [mediaType = ''] = ctx.get('Content-Type').split(';', 1);
+  if (!JSON_MEDIA_TYPE.test(mediaType.trim()))
+    throw unsupported('content-type', 'The body must be application/json.');
+  if (!/^(utf-?8)?$/i.test(ctx.request.charset))
+    throw unsupported('content-type', 'The body must be in UTF-8.');
+  if (!/^(identity)?$/i.test(ctx.get('Content-Encoding')))
+    throw unsupported('content-encoding', 'The body must come uncompressed.');
+}
+
+function unsupported(header: string, detail: string): Problem {
+  const errors = [{ pointer: `#/header/${header}`, detail }];
+  return new Problem(415, 'unsupported_media_type', detail, { errors });
+}
+
+async function readBytes(request: IncomingMessage, length: string): Promise<Buffer> {
+  try {
+    return await getRawBody(request, { limit: MAX_BODY_BYTES, length: length || null });
+  } catch (error) {
+    if ((error as { type?: string }).type !== 'entity.too.large')
+      throw new Problem(400, 'incomplete_body', 'The body broke off.', { cause: error });
+    await drop(request);
+    const detail = `The body is larger than ${MAX_BODY_BYTES} bytes.`;
+    throw new Problem(413, 'body_too_large', detail, {
+      errors: [{ pointer: '#', detail }],
+      headers: { Connection: 'close' },
+    });
+  }
+}
+
+// A client that is still sending when its connection closes gets a reset, and never sees the 413.
+function drop(request: IncomingMessage): Promise<void> {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  const timer = setTimeout(resolve, MAX_DROPPING_MS);
+  let dropped = 0;
+  request.on('data', (chunk: Buffer) => {
+    dropped += chunk.length;
+    if (dropped > MAX_DROPPED_BYTES) resolve();
+  });
+  request.once('close', resolve).once('end', resolve).resume();
+  return promise.finally(() => {
+    clearTimeout(timer);
+    request.pause();
+  });
+}
+
+function decode(bytes: Buffer): string {
+  try {
+    return utf8.decode(bytes);
+  } catch {
+    throw malformed('invalid_utf8', 'The body is not valid UTF-8.');
+  }
+}
+
+function parse(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    throw malformed('invalid_json', 'The body is not valid JSON.');
+  }
+}
+
+function malformed(code: string, detail: string): Problem {
+  return new Problem(400, code, detail, { errors: [{ pointer: '#', detail }] });
+}

@@ -1,0 +1,54 @@
+// The server process: settings → log → database → HTTP, and back in the opposite order.
+
+import { once } from 'node:events';
+import { setTimeout as pause } from 'node:timers/promises';
+import { inspect } from 'node:util';
+import { checkDatabase } from '../db/check.ts';
+import { connect } from '../db/connect.ts';
+import { StartupError } from '../db/errors.ts';
+import { ConfigError, findDatabaseUrl, readEnvironment } from '../runtime/environment.ts';
+import { createLog } from '../runtime/log.ts';
+import { onStopRequest } from '../runtime/signals.ts';
+import { createApp } from './app.ts';
+import { serverSettings } from './config.ts';
+import { listen } from './listen.ts';
+
+const MAX_CONNECTIONS = 10;
+
+/** How long requests in flight may take to end, and then everything else. */
+const REQUESTS_MS = 5_000;
+const EXIT_MS = 1_000;
+
+const stopRequest = onStopRequest();
+
+try {
+  await run();
+} catch (error) {
+  const isPlain = error instanceof ConfigError || error instanceof StartupError;
+  process.stderr.write(`${isPlain ? error.message : inspect(error)}\n`);
+  process.exit(1);
+}
+// By now nothing should be left to wait for; the timer is for what is.
+setTimeout(() => process.exit(0), EXIT_MS).unref();
+if (process.connected) process.disconnect();
+
+async function run(): Promise<void> {
+  const settings = readEnvironment(serverSettings, process.env);
+  const log = createLog({ name: 'server', level: settings.LOG_LEVEL, dir: settings.LOG_DIR });
+  const database = connect(findDatabaseUrl(settings), {
+    applicationName: 'agent-executor server',
+    max: MAX_CONNECTIONS,
+    log,
+  });
+  await checkDatabase(database);
+  const app = createApp({ database, log, corsOrigins: settings.CORS_ORIGIN });
+  const listener = await listen(app.callback(), { host: settings.HOST, port: settings.PORT });
+  log.info({ url: listener.url }, 'ready');
+  process.send?.({ ready: listener.url });
+
+  if (!stopRequest.aborted) await once(stopRequest, 'abort');
+  log.info({ reason: stopRequest.reason }, 'stopping');
+  await listener.stop(REQUESTS_MS);
+  await Promise.race([database.close(), pause(EXIT_MS, undefined, { ref: false })]);
+  log.info('stopped');
+}

@@ -1,0 +1,53 @@
+-- An agent process starts: its session becomes the agent's one live session.
+--
+-- What an older session of the same id still held is taken back and offered again at once (attempts
+-- closed as lost); that older process learns of it at its next beat. Repeating the call is harmless.
+-- Answers how many commands went back to the queue.
+--
+-- Lock order: the agent, then tickets, then commands.
+create or replace function executor.register_agent(
+  p_agent_id text,
+  p_session uuid,
+  p_concurrency integer,
+  p_host text default null,
+  p_pid integer default null,
+  p_version text default null
+)
+returns integer
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_old record;
+  v_taken_back integer := 0;
+begin
+  insert into executor.agents as a
+    (id, session, registered_at, beat_at, concurrency, host, pid, version)
+  values
+    (p_agent_id, p_session, clock_timestamp(), clock_timestamp(), p_concurrency, p_host, p_pid, p_version)
+  on conflict (id) do update
+  set
+    session = excluded.session,
+    registered_at = excluded.registered_at,
+    beat_at = excluded.beat_at,
+    signed_off_at = null,
+    concurrency = excluded.concurrency,
+    host = excluded.host,
+    pid = excluded.pid,
+    version = excluded.version;
+
+  for v_old in
+    select session, jsonb_agg(jsonb_build_object('id', id, 'attempt', attempt)) as claims
+    from executor.commands
+    where agent_id = p_agent_id and status = 'RUNNING' and session <> p_session
+    group by session
+  loop
+    v_taken_back := v_taken_back
+      + (select count(*) from executor.reoffer(v_old.session, v_old.claims, 'lost'));
+  end loop;
+  return v_taken_back;
+end
+$$;
+comment on function executor.register_agent(text, uuid, integer, text, integer, text) is
+  'Starts an agent''s session and supersedes its older one; answers how many commands that gave back.';

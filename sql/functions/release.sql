@@ -1,0 +1,29 @@
+-- An agent that stops gives back what it did not finish: neither a failure nor a loss.
+--
+-- p_claims: [{"id", "attempt"}] of one session. Answers, per claim and in order, accepted, stale or
+-- unknown, as finish() does.
+create or replace function executor.release(p_session uuid, p_claims jsonb)
+returns table (command_id uuid, attempt integer, answer text)
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_released uuid[];
+begin
+  v_released := array(select executor.reoffer(p_session, p_claims, 'released'));
+  return query
+    select
+      (claim ->> 'id')::uuid,
+      (claim ->> 'attempt')::integer,
+      case
+        when (claim ->> 'id')::uuid = any (v_released) then 'accepted'
+        when exists (select from executor.commands c where c.id = (claim ->> 'id')::uuid) then 'stale'
+        else 'unknown'
+      end
+    from jsonb_array_elements(p_claims) with ordinality as batch (claim, ordinal)
+    order by ordinal;
+end
+$$;
+comment on function executor.release(uuid, jsonb) is
+  'Gives running commands back untouched: a session and its [{"id", "attempt"}].';
