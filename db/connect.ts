@@ -39,7 +39,8 @@ export function connect(url: string, options: ConnectOptions): Database {
   });
   pool.on('error', (error) => options.log?.debug({ err: error }, 'an idle connection was lost'));
   const kysely = new Kysely<DB>({ dialect: new PostgresDialect({ pool }) });
-  return { pool, kysely, close: () => kysely.destroy() };
+  // Not kysely.destroy(): it leaves a pool open that it has not used yet.
+  return { pool, kysely, close: () => pool.end() };
 }
 
 /** What every connection of ours has in common. */

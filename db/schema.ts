@@ -4,7 +4,6 @@
  */
 
 import type { ColumnType } from "kysely";
-import type { IPostgresInterval } from "postgres-interval";
 
 export type ExecutorAttemptOutcome = "cancelled" | "completed" | "failed" | "lost" | "released" | "timed_out" | "unstarted";
 
@@ -15,8 +14,6 @@ export type Generated<T> = T extends ColumnType<infer S, infer I, infer U>
   : ColumnType<T, T | undefined, T>;
 
 export type Int8 = ColumnType<string, bigint | number | string, bigint | number | string>;
-
-export type Interval = ColumnType<IPostgresInterval, IPostgresInterval | number | string, IPostgresInterval | number | string>;
 
 export type Json = JsonValue;
 
@@ -119,7 +116,7 @@ export interface ExecutorCommands {
   /**
    * How long one attempt may take.
    */
-  timeout: Interval;
+  timeout: string;
   type: string;
   updated_at: Timestamp;
 }
@@ -129,7 +126,7 @@ export interface ExecutorCommandTypes {
   /**
    * How long one attempt may take when the submitter does not say.
    */
-  default_timeout: Interval;
+  default_timeout: string;
   description: string;
   payload_schema: Json;
   result_schema: Json;

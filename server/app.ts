@@ -23,7 +23,10 @@ export function createApp({ database, log, corsOrigins }: AppOptions): Koa<Reque
   addCommandRoutes(router, database, log);
 
   const app = new Koa<RequestState>();
-  app.on('error', (error) => log.debug({ err: error }, 'an answer could not be sent'));
+  app.on('error', (error: Error & { headerSent?: boolean }) => {
+    // After the headers it's the client that left.
+    log[error.headerSent ? 'debug' : 'error']({ err: error }, 'an answer could not be sent');
+  });
   app.use(observe(log));
   app.use(openTo(corsOrigins));
   app.use(problems(log));

@@ -54,12 +54,17 @@ export function nextPageLink(query: ListQuery, next: PagePosition): string {
 }
 
 function singleParameters(parameters: URLSearchParams): Record<string, string> {
-  const names = [...parameters.keys()];
-  const repeated = names.find((name, index) => names.indexOf(name) !== index);
-  if (repeated === undefined) return Object.fromEntries(parameters);
-  throw new Problem(400, WRONG_QUERY.code, WRONG_QUERY.detail, {
-    errors: [{ pointer: jsonPointer(['query', repeated]), detail: 'given more than once' }],
-  });
+  const seen = new Set<string>();
+  for (const name of parameters.keys()) {
+    if (seen.has(name)) throw repeated(name);
+    seen.add(name);
+  }
+  return Object.fromEntries(parameters);
+}
+
+function repeated(name: string): Problem {
+  const errors = [{ pointer: jsonPointer(['query', name]), detail: 'given more than once' }];
+  return new Problem(400, WRONG_QUERY.code, WRONG_QUERY.detail, { errors });
 }
 
 function toPosition(cursor: string, ctx: z.core.$RefinementCtx): PagePosition {

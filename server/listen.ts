@@ -1,6 +1,7 @@
 import { once } from 'node:events';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { setTimeout as pause } from 'node:timers/promises';
 import { StartupError } from '../db/errors.ts';
 
 /** A request must have come in whole by then, its headers sooner. */
@@ -10,7 +11,8 @@ const HEADERS_MS = 10_000;
 /** Longer than the 60 s for which proxies keep theirs, so that none sends into a closed one. */
 const KEEP_ALIVE_MS = 65_000;
 
-const IDLE_CHECK_MS = 50;
+/** For requests that are on their way while we stop: their sender could not know. */
+const LINGER_MS = 100;
 
 export interface Listener {
   /** Where to reach it from this machine, without a slash at the end. */
@@ -24,9 +26,15 @@ export async function listen(
   handler: (request: IncomingMessage, response: ServerResponse) => Promise<void>,
   { host, port }: { host: string; port: number },
 ): Promise<Listener> {
+  const answering = new Set<ServerResponse>();
   const server = createServer(
     { requestTimeout: REQUEST_MS, headersTimeout: HEADERS_MS, keepAliveTimeout: KEEP_ALIVE_MS },
-    (request, response) => void handler(request, response),
+    (request, response) => {
+      answering.add(response);
+      response.once('close', () => answering.delete(response));
+      if (!server.listening) response.setHeader('Connection', 'close');
+      void handler(request, response);
+    },
   );
   server.listen(port, host);
   try {
@@ -35,18 +43,23 @@ export async function listen(
     throw new StartupError(refusal(cause, `${host}:${port}`), { cause });
   }
   const address = server.address() as AddressInfo;
-  return { url: urlOf(host, address.port), stop: (graceMs) => stop(server, graceMs) };
+  return { url: urlOf(host, address.port), stop: (graceMs) => stop(server, answering, graceMs) };
 }
 
-// A connection that is kept alive becomes idle after its last answer; close() alone waits for it.
-async function stop(server: Server, graceMs: number): Promise<void> {
+// Node's own count of idle connections leaves out those that never asked anything: browsers open
+// some ahead of need. So this goes by the answers that are due.
+async function stop(server: Server, answering: Set<ServerResponse>, graceMs: number) {
   const closed = once(server, 'close');
   server.close();
-  const idle = setInterval(() => server.closeIdleConnections(), IDLE_CHECK_MS);
-  const grace = setTimeout(() => server.closeAllConnections(), graceMs);
+  for (const response of answering)
+    if (!response.headersSent) response.setHeader('Connection', 'close');
+  await pause(LINGER_MS);
+  const timer = new AbortController();
+  const answered = Promise.all(Array.from(answering, (response) => once(response, 'close')));
+  await Promise.race([answered, pause(graceMs, undefined, { signal: timer.signal })]);
+  timer.abort();
+  server.closeAllConnections();
   await closed;
-  clearInterval(idle);
-  clearTimeout(grace);
 }
 
 function refusal(error: unknown, address: string): string {

@@ -2,13 +2,11 @@
 
 import { once } from 'node:events';
 import { setTimeout as pause } from 'node:timers/promises';
-import { inspect } from 'node:util';
 import { checkDatabase } from '../db/check.ts';
 import { connect } from '../db/connect.ts';
-import { StartupError } from '../db/errors.ts';
-import { ConfigError, findDatabaseUrl, readEnvironment } from '../runtime/environment.ts';
+import { findDatabaseUrl, readEnvironment } from '../runtime/environment.ts';
 import { createLog } from '../runtime/log.ts';
-import { onStopRequest } from '../runtime/signals.ts';
+import { exitOnError, onStopRequest } from '../runtime/signals.ts';
 import { createApp } from './app.ts';
 import { serverSettings } from './config.ts';
 import { listen } from './listen.ts';
@@ -21,13 +19,7 @@ const EXIT_MS = 1_000;
 
 const stopRequest = onStopRequest();
 
-try {
-  await run();
-} catch (error) {
-  const isPlain = error instanceof ConfigError || error instanceof StartupError;
-  process.stderr.write(`${isPlain ? error.message : inspect(error)}\n`);
-  process.exit(1);
-}
+await exitOnError(run);
 // By now nothing should be left to wait for; the timer is for what is.
 setTimeout(() => process.exit(0), EXIT_MS).unref();
 if (process.connected) process.disconnect();

@@ -1,8 +1,8 @@
 // Turns a JSON Schema (draft 2020-12) from the database into a check of payloads.
 //
 // Two compilers: the first stops at the first fault, which is all that a good payload needs and all
-// that a large bad one deserves; only a small bad one is checked again for everything that is wrong,
-// so that a body of a megabyte cannot make a hundred megabytes of errors.
+// that a large bad one deserves; only a small bad one is checked again for everything that is
+// wrong, so that a body of a megabyte cannot make a hundred megabytes of errors.
 
 import { Ajv2020, type ErrorObject, type Options, type ValidateFunction } from 'ajv/dist/2020.js';
 import { jsonPointer, pointerSegments } from './json-pointer.ts';

@@ -41,7 +41,7 @@ export class Payloads {
     );
   }
 
-  /** @throws Problem 400: unknown type, or a payload that is not what the type's schema asks for. */
+  /** @throws Problem 400: unknown type, or a payload that the type's schema does not allow. */
   async check(type: string, payload: object): Promise<void> {
     const isFresh = performance.now() - this.#readAtMs < MAX_AGE_MS;
     if (!isFresh || !this.#types.has(type)) await this.#reads.add(type);

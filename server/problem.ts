@@ -76,15 +76,17 @@ function assertReadableUrl(ctx: ParameterizedContext): void {
 
 function bodiless(status: number): Problem {
   if (status === 404) return new Problem(404, 'unknown_route', 'There is nothing at this address.');
-  const known = status === 405 ? 'Allow says what this address knows' : 'no address knows it';
-  return new Problem(status, 'method_not_allowed', `This method is not allowed: ${known}.`);
+  if (status === 405)
+    return new Problem(405, 'method_not_allowed', 'Allow names the methods this address knows.');
+  return new Problem(status, 'method_not_implemented', 'No address here knows this method.');
 }
 
 function toProblem(error: unknown): Problem {
   if (error instanceof Problem) return error;
   if (error instanceof CommandRefusedError) {
     const errors = [{ pointer: error.pointer, detail: error.message }];
-    return new Problem(400, error.code, error.message, { cause: error, errors });
+    const detail = `The command was refused: ${error.message}.`;
+    return new Problem(400, error.code, detail, { cause: error, errors });
   }
   if (isUnavailable(error)) return databaseUnavailable(error);
   return new Problem(500, 'internal_error', 'Something went wrong here; the log says what.');

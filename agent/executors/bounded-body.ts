@@ -9,7 +9,8 @@ export interface BoundedBody {
 }
 
 /**
- * Keeps the first `maxBytes` and cancels the rest.
+ * Keeps the first `maxBytes` and cancels the rest. Compressed data that just ends is not noticed:
+ * fetch, like browsers, hands over what there was.
  *
  * @throws what ends the stream early: a lost connection, an abort, broken compression.
  */

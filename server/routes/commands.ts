@@ -1,20 +1,10 @@
 // Commands over REST: submit, list, look at one.
-//
-// Submissions that arrive while a transaction is in flight share the next one. The id is drawn here,
-// so a batch whose COMMIT got lost can be repeated without storing a command twice.
 
 import type { Router } from '@koa/router';
-import { v7 } from 'uuid';
+import type { ParameterizedContext } from 'koa';
 import { z } from 'zod';
-import { Batcher } from '../../db/batcher.ts';
 import { readCommandTypes } from '../../db/command-types.ts';
-import {
-  findCommand,
-  listCommands,
-  type NewCommand,
-  submitCommands,
-  type Submitted,
-} from '../../db/commands.ts';
+import { findCommand, listCommands } from '../../db/commands.ts';
 import type { Database } from '../../db/connect.ts';
 import type { Logger } from '../../runtime/log.ts';
 import { readJson } from '../body.ts';
@@ -23,19 +13,18 @@ import type { RequestState } from '../observe.ts';
 import { parse } from '../parse.ts';
 import { Payloads } from '../payloads.ts';
 import { Problem } from '../problem.ts';
-
-const MAX_BATCH_ITEMS = 200;
+import { Submissions } from '../submissions.ts';
 
 const UUID = /^[\da-f]{8}(-[\da-f]{4}){3}-[\da-f]{12}$/i;
 
-const submission = z.strictObject(
-  {
-    type: z.string('expected the name of a command type'),
-    payload: z.record(z.string(), z.unknown(), 'expected an object'),
-  },
+const envelope = z.strictObject(
+  { type: z.string('expected the name of a command type'), payload: z.unknown().optional() },
   'expected an object with type and payload',
 );
-const WRONG_SUBMISSION = { at: [], code: 'invalid_command', detail: 'This is no command.' };
+const WRONG_ENVELOPE = { at: [], code: 'invalid_command', detail: 'This is no command.' };
+
+const anyPayload = z.record(z.string(), z.unknown(), 'expected an object');
+const WRONG_PAYLOAD = { at: ['payload'], code: 'invalid_payload', detail: 'This is no payload.' };
 
 /** `POST /commands`, `GET /commands`, `GET /commands/:id`. */
 export function addCommandRoutes(
@@ -44,18 +33,15 @@ export function addCommandRoutes(
   log: Logger,
 ): void {
   const payloads = new Payloads(() => readCommandTypes(kysely), log);
-  const submissions = new Batcher<NewCommand, Submitted>((batch) => submitCommands(pool, batch), {
-    maxItems: MAX_BATCH_ITEMS,
-  });
+  const submissions = new Submissions(pool);
 
   router.post('/commands', async (ctx) => {
-    const { type, payload } = parse(submission, await readJson(ctx), WRONG_SUBMISSION);
+    const { type, payload } = await readSubmission(ctx);
     await payloads.check(type, payload);
-    const submitted = await submissions.add({ id: v7(), type, payload });
-    if ('error' in submitted) throw submitted.error;
+    const id = await submissions.add({ type, payload }, ctx.request.length ?? Infinity);
     ctx.status = 201;
-    ctx.set('Location', ctx.path.endsWith('/') ? submitted.id : `commands/${submitted.id}`);
-    ctx.body = { commandId: submitted.id };
+    ctx.set('Location', ctx.path.endsWith('/') ? id : `commands/${id}`);
+    ctx.body = { commandId: id };
   });
 
   router.get('/commands', async (ctx) => {
@@ -71,6 +57,11 @@ export function addCommandRoutes(
     if (!command) throw unknownCommand();
     ctx.body = command;
   });
+}
+
+async function readSubmission(ctx: ParameterizedContext) {
+  const { type, payload } = parse(envelope, await readJson(ctx), WRONG_ENVELOPE);
+  return { type, payload: parse(anyPayload, payload, WRONG_PAYLOAD) };
 }
 
 function unknownCommand(): Problem {

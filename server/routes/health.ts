@@ -5,6 +5,9 @@ import { databaseUnavailable } from '../problem.ts';
 
 const PATIENCE_MS = 2_000;
 
+// pg closes a connection that does not answer by then; the race below covers waiting for one.
+const PROBE = { text: 'select 1', query_timeout: PATIENCE_MS };
+
 /** `GET /health`: 200 only while the database answers. */
 export function addHealthRoute(router: Router<RequestState>, database: Database): void {
   router.get('/health', async (ctx) => {
@@ -17,7 +20,7 @@ async function assertAnswering({ pool }: Database): Promise<void> {
   const { promise: patience, reject } = Promise.withResolvers<never>();
   const timer = setTimeout(() => reject(new Error(`no answer in ${PATIENCE_MS} ms`)), PATIENCE_MS);
   try {
-    await Promise.race([pool.query('select 1'), patience]);
+    await Promise.race([pool.query(PROBE), patience]);
   } catch (error) {
     throw databaseUnavailable(error);
   } finally {

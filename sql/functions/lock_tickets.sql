@@ -2,24 +2,26 @@
 --
 -- One lock order everywhere: agents, then tickets, then commands, ids ascending. Claiming takes the
 -- ticket first, so everyone does.
+--
+-- Statistics must not matter: to a planner that saw the queue empty, reading all of it looks cheaper
+-- than a hundred look-ups. A lateral subquery that locks leaves it no choice but one look-up each.
 create or replace function executor.lock_tickets(p_ids uuid[])
 returns void
 language plpgsql
 volatile
 set search_path = pg_catalog, pg_temp
 set enable_seqscan = off
-set enable_hashjoin = off
-set enable_mergejoin = off
+set enable_bitmapscan = off
 as $$
-declare
-  v_queues text[];
 begin
-  v_queues := array(select distinct c.queue from executor.commands c where c.id = any (p_ids));
   perform
-  from executor_queue.job t
-  where t.name = any (v_queues) and t.id = any (p_ids)
-  order by t.id
-  for update;
+  from (select distinct unnest(p_ids) as id order by 1) as wanted
+  cross join lateral (
+    select c.queue from executor.commands c where c.id = wanted.id limit 1
+  ) as command
+  cross join lateral (
+    select from executor_queue.job t where t.name = command.queue and t.id = wanted.id for update
+  ) as ticket;
 end
 $$;
 comment on function executor.lock_tickets(uuid[]) is

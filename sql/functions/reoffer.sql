@@ -14,6 +14,7 @@ language plpgsql
 volatile
 set search_path = pg_catalog, pg_temp
 set enable_seqscan = off
+set enable_bitmapscan = off
 set enable_hashjoin = off
 set enable_mergejoin = off
 as $$
@@ -33,7 +34,10 @@ begin
     select c.id, c.attempt, c.agent_id, c.session, c.started_at
     from claim
     join executor.commands c on c.id = claim.id
-    where c.status = 'RUNNING' and c.attempt = claim.attempt and c.session = p_session
+    where c.id = any (v_ids)
+      and c.status::text = 'RUNNING'
+      and c.attempt = claim.attempt
+      and c.session = p_session
     order by c.id
     for update of c
   ),
@@ -54,7 +58,7 @@ begin
       deadline_at = null,
       updated_at = clock_timestamp()
     from held
-    where c.id = held.id
+    where c.id = held.id and c.id = any (v_ids)
     returning c.id
   )
   select array_agg(id order by id) into v_offered from back;

@@ -1,0 +1,136 @@
+import { randomUUID } from 'node:crypto';
+import { expect, test } from 'vitest';
+import { finish } from '../../db/agents.ts';
+import { useDatabase } from '../support/database.ts';
+import { ERROR, row, startSession, submit, type Session } from '../support/session.ts';
+
+const database = useDatabase();
+
+async function claimOne(session: Session) {
+  await submit(database());
+  const [claimed] = await session.claim(1);
+  return claimed!;
+}
+
+test('a completed command keeps its result and loses its ticket', async () => {
+  await using session = await startSession(database());
+  const claimed = await claimOne(session);
+  expect(await session.complete([claimed], { ok: true, tookMs: 3 })).toEqual(['accepted']);
+  expect(await row(database(), claimed.id)).toMatchObject({
+    status: 'COMPLETED',
+    result: { ok: true, tookMs: 3 },
+    error: null,
+    agent_id: session.agentId,
+    finished_at: expect.any(Date) as unknown,
+  });
+});
+
+test('a failed command keeps its error', async () => {
+  await using session = await startSession(database());
+  const claimed = await claimOne(session);
+  expect(await session.fail([claimed])).toEqual(['accepted']);
+  expect(await row(database(), claimed.id)).toMatchObject({
+    status: 'FAILED',
+    result: null,
+    error: ERROR,
+  });
+});
+
+test('the same report again is accepted and changes nothing', async () => {
+  await using session = await startSession(database());
+  const claimed = await claimOne(session);
+  await session.complete([claimed]);
+  const before = await row(database(), claimed.id);
+  expect(await session.complete([claimed])).toEqual(['accepted']);
+  expect(await row(database(), claimed.id)).toEqual(before);
+});
+
+test('another outcome after the first is stale', async () => {
+  await using session = await startSession(database());
+  const claimed = await claimOne(session);
+  await session.complete([claimed]);
+  expect(await session.fail([claimed])).toEqual(['stale']);
+  expect(await row(database(), claimed.id)).toMatchObject({ status: 'COMPLETED' });
+});
+
+test.each([
+  ['another session', { session: randomUUID() }],
+  ['an older attempt', { attempt: 0 }],
+  ['a later attempt', { attempt: 2 }],
+])('a report of %s is stale and changes nothing', async (_name, wrong) => {
+  await using session = await startSession(database());
+  const claimed = await claimOne(session);
+  const report = { ...claimed, session: session.session, ...wrong };
+  const answer = await finish(database().pool, report.session, [
+    { id: report.id, attempt: report.attempt, outcome: 'completed', result: {} },
+  ]);
+  expect(answer).toEqual(['stale']);
+  expect(await row(database(), claimed.id)).toMatchObject({ status: 'RUNNING' });
+  await session.complete([claimed]);
+});
+
+test('a report for a command that is waiting again is stale', async () => {
+  await using session = await startSession(database());
+  const claimed = await claimOne(session);
+  await session.release([claimed]);
+  expect(await session.complete([claimed])).toEqual(['stale']);
+  await session.complete(await session.claim());
+});
+
+test('a report for a command that is not there is unknown', async () => {
+  await using session = await startSession(database());
+  expect(await session.complete([{ id: randomUUID(), attempt: 1 }])).toEqual(['unknown']);
+});
+
+test('answers come in the order of the reports, also for a report that comes twice', async () => {
+  await using session = await startSession(database());
+  await submit(database(), 3);
+  const [a, b, c] = await session.claim(3);
+  const gone = { id: randomUUID(), attempt: 1 };
+  const reports = [c!, gone, a!, { ...b!, attempt: 9 }, c!];
+  expect(await session.complete(reports)).toEqual([
+    'accepted',
+    'unknown',
+    'accepted',
+    'stale',
+    'accepted',
+  ]);
+  await session.complete([b!]);
+});
+
+test('an outcome that there is not is refused', async () => {
+  await using session = await startSession(database());
+  const claimed = await claimOne(session);
+  await expect(
+    finish(database().pool, session.session, [{ ...claimed, outcome: 'lost' } as never]),
+  ).rejects.toMatchObject({ code: 'ZX004' });
+  await session.complete([claimed]);
+});
+
+test('a finished command never changes, not even from psql', async () => {
+  await using session = await startSession(database());
+  const claimed = await claimOne(session);
+  await session.complete([claimed]);
+  for (const change of [`status = 'PENDING', finished_at = null`, `result = '1'`]) {
+    await expect(
+      database().pool.query(`update executor.commands set ${change} where id = $1`, [claimed.id]),
+    ).rejects.toMatchObject({ code: 'ZX005' });
+  }
+});
+
+test('the command shows each of its attempts', async () => {
+  await using session = await startSession(database());
+  const claimed = await claimOne(session);
+  await session.release([claimed]);
+  await session.fail(await session.claim());
+  const { rows } = await database().pool.query(
+    `select attempt, agent_id, outcome, error from executor.command_attempts
+     where command_id = $1 order by attempt`,
+    [claimed.id],
+  );
+  const agent_id = session.agentId;
+  expect(rows).toEqual([
+    { attempt: 1, agent_id, outcome: 'released', error: null },
+    { attempt: 2, agent_id, outcome: 'failed', error: ERROR },
+  ]);
+});

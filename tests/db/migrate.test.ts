@@ -1,0 +1,117 @@
+import { execFile } from 'node:child_process';
+import { promisify } from 'node:util';
+import { expect, onTestFinished, test } from 'vitest';
+import { commandTypes } from '../../agent/executors/registry.ts';
+import { checkDatabase } from '../../db/check.ts';
+import { connect } from '../../db/connect.ts';
+import { readDefinitions } from '../../db/definitions.ts';
+import { migrate } from '../../db/migrate.ts';
+import { createDatabase } from '../support/database.ts';
+
+const types = commandTypes();
+
+async function emptyDatabase() {
+  const { url, drop } = await createDatabase();
+  const database = connect(url, { applicationName: 'test', max: 1 });
+  onTestFinished(async () => {
+    await database.close();
+    await drop();
+  });
+  return { ...database, url };
+}
+
+test('five processes that start at once on an empty database all succeed', async () => {
+  const database = await emptyDatabase();
+  const env = { ...process.env, DATABASE_URL: database.url };
+  const processes = Array.from({ length: 5 }, () =>
+    promisify(execFile)(process.execPath, ['migrate.ts'], { env }),
+  );
+  await Promise.all(processes);
+  await checkDatabase(database);
+  const queues = await database.pool.query('select name from executor_queue.queue');
+  expect(queues.rows).toEqual([{ name: 'default' }]);
+  const published = await database.pool.query('select type from executor.command_types order by 1');
+  expect(published.rows).toEqual([{ type: 'DELAY' }, { type: 'HTTP_GET_JSON' }]);
+});
+
+test('migrating again changes nothing', async () => {
+  const database = await emptyDatabase();
+  await migrate(database.url, { types });
+  const stamp = () =>
+    database.pool.query(`
+      select name, applied_at from executor.migrations
+      union all select name, applied_at from executor.definitions
+      union all select type, updated_at from executor.command_types order by 1`);
+  const before = await stamp();
+  await migrate(database.url, { types });
+  expect((await stamp()).rows).toEqual(before.rows);
+});
+
+test('a function that changed is applied again', async () => {
+  const database = await emptyDatabase();
+  await migrate(database.url, { types });
+  await database.pool.query(`update executor.definitions set checksum = 'old' where name ~ 'submit'`);
+  await database.pool.query('drop function executor.submit');
+  await migrate(database.url, { types });
+  await database.pool.query(`select executor.submit_command('DELAY', '{"ms": 0}')`);
+  const { rows } = await database.pool.query('select name from executor.definitions order by 1');
+  expect(rows.map(({ name }) => name as string)).toEqual(
+    readDefinitions()
+      .map(({ name }) => name)
+      .toSorted(),
+  );
+});
+
+test('a database that is newer than the code is refused and left alone', async () => {
+  const database = await emptyDatabase();
+  await migrate(database.url, { types });
+  await database.pool.query(
+    `insert into executor.migrations (id, name, checksum) values (9999, 'future', '')`,
+  );
+  await expect(migrate(database.url, { types })).rejects.toThrow(/newer than this code/);
+  await expect(checkDatabase(database)).rejects.toThrow(/newer than this code/);
+});
+
+test('a migration that was changed after it was applied is refused', async () => {
+  const database = await emptyDatabase();
+  await migrate(database.url, { types });
+  await database.pool.query(`update executor.migrations set checksum = 'other' where id = 1`);
+  await expect(migrate(database.url, { types })).rejects.toThrow(/0001_ledger.sql was changed/);
+});
+
+test('a database that is not migrated is refused by whoever needs it', async () => {
+  const database = await emptyDatabase();
+  await expect(checkDatabase(database)).rejects.toThrow(/npm run migrate/);
+});
+
+test('every table, view, function, type and schema of ours has a comment', async () => {
+  const database = await emptyDatabase();
+  await migrate(database.url, { types });
+  const { rows } = await database.pool.query(`
+    select 'relation ' || relname as uncommented
+    from pg_class
+    where relnamespace = 'executor'::regnamespace and relkind in ('r', 'v')
+      and obj_description(oid, 'pg_class') is null
+    union all
+    select 'function ' || proname
+    from pg_proc
+    where pronamespace = 'executor'::regnamespace and obj_description(oid, 'pg_proc') is null
+    union all
+    select 'type ' || typname
+    from pg_type
+    where typnamespace = 'executor'::regnamespace and typtype = 'e'
+      and obj_description(oid, 'pg_type') is null
+    union all
+    select 'schema' where obj_description('executor'::regnamespace, 'pg_namespace') is null`);
+  expect(rows).toEqual([]);
+});
+
+test('every function of ours pins its search_path', async () => {
+  const database = await emptyDatabase();
+  await migrate(database.url, { types });
+  const { rows } = await database.pool.query(`
+    select proname from pg_proc
+    where pronamespace = 'executor'::regnamespace
+      and not coalesce(proconfig, '{}') @> '{"search_path=pg_catalog, pg_temp"}'`);
+  expect(rows).toEqual([]);
+});

@@ -1,0 +1,88 @@
+// Submissions that arrive together share a transaction, and nothing else.
+
+import { expect, test, vi } from 'vitest';
+import { connect } from '../../db/connect.ts';
+import { Submissions } from '../../server/submissions.ts';
+import { useDatabase } from '../support/database.ts';
+import { expectProblem } from '../support/problems.ts';
+import { post, submit, useServer } from '../support/server.ts';
+
+const database = useDatabase();
+const server = useServer(database);
+
+async function count(what: string, ids: string[]): Promise<number> {
+  const { rows } = await database().pool.query(
+    `select count(${what})::int as n from executor.commands where id = any ($1)`,
+    [ids],
+  );
+  return rows[0].n;
+}
+
+test('what arrives while a transaction is in flight shares the next', async () => {
+  const { pool } = database();
+  const holder = await pool.connect();
+  await holder.query('begin; lock table executor.commands');
+  const submitting = Array.from({ length: 100 }, (_, ms) => submit(server().url, 'DELAY', { ms }));
+  await vi.waitFor(async () => {
+    const waiting = await pool.query(
+      `select from pg_stat_activity
+       where datname = current_database() and wait_event_type = 'Lock'`,
+    );
+    expect(waiting.rowCount).toBe(1);
+  });
+  // Sent after the others, so answered when they have arrived.
+  expect((await fetch(`${server().url}/health`)).status).toBe(200);
+  await holder.query('commit');
+  holder.release();
+
+  const ids = await Promise.all(submitting);
+  expect(await count('*', ids)).toBe(100);
+  expect(await count('distinct xmin::text', ids)).toBeLessThan(10);
+});
+
+test('large commands go by fours, small ones by hundreds', async () => {
+  const submissions = new Submissions(database().pool);
+  const add = (bytes: number) => submissions.add({ type: 'DELAY', payload: { ms: 1 } }, bytes);
+  const small = await Promise.all(Array.from({ length: 200 }, () => add(100)));
+  expect(await count('distinct xmin::text', small)).toBe(1);
+  const large = await Promise.all(Array.from({ length: 12 }, () => add(100_000)));
+  expect(await count('distinct xmin::text', large)).toBe(3);
+});
+
+test('one that the database refuses fails alone', async () => {
+  const { pool } = database();
+  await pool.query(
+    `insert into executor.command_types
+       (type, description, payload_schema, result_schema, default_timeout)
+     values ('GONE', 'For a moment.', '{"required": ["x"]}', '{}', '1 min')`,
+  );
+  await expectProblem(await post(server().url, { type: 'GONE', payload: {} }), 400);
+  await pool.query(`delete from executor.command_types where type = 'GONE'`);
+
+  const answers = await Promise.all(
+    Array.from({ length: 60 }, async (_, i) => {
+      if (i % 20 !== 7) return post(server().url, { type: 'DELAY', payload: { ms: i } });
+      const gone = await post(server().url, { type: 'GONE', payload: { x: 1 } });
+      const problem = await expectProblem(gone, 400);
+      expect(problem).toMatchObject({ code: 'unknown_type', errors: [{ pointer: '#/type' }] });
+      return gone;
+    }),
+  );
+  expect(answers.filter(({ status }) => status === 201)).toHaveLength(57);
+});
+
+test('a connection that breaks under a batch costs no client its answer', async () => {
+  const { pool, url } = database();
+  const [{ datname }] = (await pool.query('select current_database() as datname')).rows;
+  const killer = connect(url, { applicationName: 'killer', max: 1 });
+  await killer.pool.query('select 1');
+  const submitting = Array.from({ length: 50 }, (_, ms) => submit(server().url, 'DELAY', { ms }));
+  await killer.pool.query(
+    `select pg_terminate_backend(pid) from pg_stat_activity
+     where datname = $1 and pid <> pg_backend_pid()`,
+    [datname],
+  );
+  const ids = await Promise.all(submitting);
+  expect(await count('*', ids)).toBe(50);
+  await killer.close();
+});

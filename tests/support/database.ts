@@ -1,0 +1,61 @@
+// A database of its own for each test file, cloned from the migrated template.
+
+import { randomUUID } from 'node:crypto';
+import pg from 'pg';
+import { afterAll, afterEach, beforeAll, expect, inject } from 'vitest';
+import { connect, type Database } from '../../db/connect.ts';
+import { TEMPLATE } from './global-setup.ts';
+
+export interface TestDatabase extends Database {
+  url: string;
+}
+
+/**
+ * Gives the test file a migrated database. After every test, the ledger and the queue must agree.
+ *
+ * Call the answer inside tests: the database is there once they run.
+ */
+export function useDatabase(): () => TestDatabase {
+  let database: TestDatabase | undefined;
+  let drop: (() => Promise<void>) | undefined;
+  beforeAll(async () => {
+    const created = await createDatabase(TEMPLATE);
+    drop = created.drop;
+    const { url } = created;
+    database = { ...connect(url, { applicationName: 'test', max: 5 }), url };
+  });
+  afterEach(async () => {
+    const { rows } = await current().pool.query('select * from executor.ledger_queue_mismatch');
+    expect(rows).toEqual([]);
+  });
+  afterAll(async () => {
+    await database?.close();
+    await drop?.();
+  });
+  const current = () => {
+    if (!database) throw new Error('the database is there once tests run');
+    return database;
+  };
+  return current;
+}
+
+/** Creates a database: empty, or a clone of `template`. */
+export async function createDatabase(
+  template = 'template1',
+): Promise<{ url: string; drop: () => Promise<void> }> {
+  const name = `test_${randomUUID().replaceAll('-', '')}`;
+  await maintain(`create database ${name} template ${template}`);
+  const url = new URL(inject('postgresUrl'));
+  url.pathname = `/${name}`;
+  return { url: url.href, drop: () => maintain(`drop database if exists ${name} with (force)`) };
+}
+
+async function maintain(statement: string): Promise<void> {
+  const client = new pg.Client(inject('postgresUrl'));
+  await client.connect();
+  try {
+    await client.query(statement);
+  } finally {
+    await client.end();
+  }
+}
