@@ -4,7 +4,11 @@
 import { defineConfig } from 'vitest/config';
 import { findPostgres15 } from './tests/support/postgres.ts';
 
-const common = { globalSetup: ['tests/support/global-setup.ts'], testTimeout: 30_000, hookTimeout: 60_000 };
+const common = {
+  globalSetup: ['tests/support/global-setup.ts'],
+  testTimeout: 30_000,
+  hookTimeout: 60_000,
+};
 
 const on15 = {
   test: {

@@ -68,13 +68,6 @@ export class Agent {
     if (answer.ready) this.wake();
   }
 
-  /** Aborts everything without a word to the ledger: a newer process is this agent now. */
-  abandon(): void {
-    this.#draining = true;
-    for (const attempt of this.#attempts.values()) attempt.abort('revoked');
-    this.#reporter.giveUp();
-  }
-
   /**
    * Stops claiming, lets what runs finish within `timeoutMs`, gives the rest back and signs off.
    * Answers whether everything could be said to the ledger.
@@ -83,12 +76,10 @@ export class Agent {
     this.#draining = true;
     this.#log.info({ running: this.#attempts.size }, 'draining');
     this.#settleIdle();
-    const { signal, abort } = cancellable();
     await Promise.race([
       Promise.all([this.#whenIdle.promise, this.#claiming]),
-      sleep(timeoutMs, undefined, { signal }).catch(() => {}),
+      sleep(timeoutMs, undefined, { ref: false }),
     ]);
-    abort();
     const goodbye = await Promise.race([
       this.#sayGoodbye(),
       sleep(GOODBYE_MS, false as const, { ref: false }),
@@ -184,9 +175,4 @@ export class Agent {
   #settleIdle(): void {
     if (this.#draining && this.#attempts.size === 0) this.#whenIdle.resolve();
   }
-}
-
-function cancellable() {
-  const controller = new AbortController();
-  return { signal: controller.signal, abort: () => controller.abort() };
 }

@@ -39,13 +39,15 @@ export async function reach<T>(connect: () => Promise<T>): Promise<T> {
 
 /** @throws StartupError when the server is too old. */
 export async function checkVersion(client: pg.ClientBase): Promise<void> {
-  const { rows } = await client.query<{ version: string; number: string }>(
+  const { rows } = await client.query<{ version: string; number: number }>(
     `select current_setting('server_version') as version,
-            current_setting('server_version_num') as number`,
+            current_setting('server_version_num')::int as number`,
   );
-  const [{ version = '', number = '0' } = {}] = rows;
-  if (Number(number) < OLDEST_MAJOR * 10_000)
-    throw new StartupError(`PostgreSQL ${OLDEST_MAJOR} or newer is needed; this is ${version}.`);
+  const [server] = rows;
+  if (!server || server.number < OLDEST_MAJOR * 10_000)
+    throw new StartupError(
+      `PostgreSQL ${OLDEST_MAJOR} or newer is needed; this is ${server?.version}.`,
+    );
 }
 
 /** The number of the newest migration that the database has; 0 when it has none. */

@@ -1,6 +1,6 @@
 // Commands: taking them in, and reading them back as the JSON that every client sees.
 
-import type { Kysely, Selectable } from 'kysely';
+import { sql, type Kysely, type Selectable } from 'kysely';
 import type pg from 'pg';
 import { isUnstorable, translate } from './errors.ts';
 import type { DB, ExecutorCommands } from './schema.ts';
@@ -74,10 +74,12 @@ export interface CommandFilter {
 
 /** A place in the list: the last command of a page. */
 export interface PagePosition {
-  /** As Postgres prints it, with microseconds. */
+  /** ISO 8601 with microseconds, which a JavaScript date does not have. */
   createdAt: string;
   id: string;
 }
+
+const EXACT_TIME = sql<string>`to_char(created_at at time zone 'utc', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')`;
 
 /** One page, newest first; `next` is where the following page starts, if there may be one. */
 export async function listCommands(
@@ -88,7 +90,7 @@ export async function listCommands(
   let select = db
     .selectFrom('executor.commands')
     .selectAll()
-    .select((eb) => eb.cast<string>('created_at', 'text').as('position'))
+    .select(EXACT_TIME.as('position'))
     .orderBy('created_at', 'desc')
     .orderBy('id', 'desc')
     .limit(limit + 1);
@@ -96,12 +98,8 @@ export async function listCommands(
   if (filter.type) select = select.where('type', '=', filter.type);
   if (filter.agentId) select = select.where('agent_id', '=', filter.agentId);
   if (after) {
-    select = select.where(({ eb, refTuple, tuple, cast, val }) =>
-      eb(
-        refTuple('created_at', 'id'),
-        '<',
-        tuple(cast<Date>(val(after.createdAt), 'timestamptz'), cast<string>(val(after.id), 'uuid')),
-      ),
+    select = select.where(
+      sql<boolean>`(created_at, id) < (${after.createdAt}::timestamptz, ${after.id}::uuid)`,
     );
   }
   const rows = await select.execute();

@@ -1,12 +1,12 @@
 // Connections: one small pool a purpose, and Kysely on top of it for reads.
 
 import { Kysely, PostgresDialect } from 'kysely';
-import pg from 'pg';
+import { Pool, type ClientBase, type ClientConfig } from 'pg';
 import type { Logger } from '../runtime/log.ts';
 import type { DB } from './schema.ts';
 
 export interface Database {
-  readonly pool: pg.Pool;
+  readonly pool: Pool;
   readonly kysely: Kysely<DB>;
   close(): Promise<void>;
 }
@@ -30,7 +30,7 @@ const QUERY_TIMEOUT_MS = 30_000;
 
 /** Makes a pool. Nothing is connected until the first query. */
 export function connect(url: string, options: ConnectOptions): Database {
-  const pool = new pg.Pool({
+  const pool = new Pool({
     ...clientConfig(url, options.applicationName),
     max: options.max,
     idleTimeoutMillis: options.idleTimeoutMs ?? 0,
@@ -44,7 +44,7 @@ export function connect(url: string, options: ConnectOptions): Database {
 }
 
 /** What every connection of ours has in common. */
-export function clientConfig(url: string, applicationName: string): pg.ClientConfig {
+export function clientConfig(url: string, applicationName: string): ClientConfig {
   return {
     connectionString: url,
     application_name: applicationName,
@@ -61,6 +61,6 @@ export function describeDatabase(url: string): string {
 }
 
 // The pool awaits what onConnect returns before it hands the connection out; its types don't say so.
-function runFirst(statement: string): (client: pg.ClientBase) => void {
+function runFirst(statement: string): (client: ClientBase) => void {
   return (client) => client.query(statement) as unknown as void;
 }

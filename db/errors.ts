@@ -1,7 +1,7 @@
 // What the database says when it refuses or is away, in this project's own terms. The SQLSTATEs of
 // class ZX are raised by sql/functions; this is the one place that translates them.
 
-import pg from 'pg';
+import { DatabaseError } from 'pg';
 
 /** A process cannot start. The message is one complete line: print it and exit 1. */
 export class StartupError extends Error {
@@ -47,7 +47,8 @@ export function isUnstorable(error: unknown): boolean {
   return /^(22|23|54|ZX)/.test(sqlState(error) ?? '');
 }
 
-const AWAY_STATES = /^(08|57P0|53300|25006)/;
+// 40…: a deadlock or a serialization failure; trying again is all there is to do.
+const AWAY_STATES = /^(08|57P0|53300|25006|40)/;
 const AWAY_CODES = new Set([
   'ECONNREFUSED',
   'ECONNRESET',
@@ -72,5 +73,5 @@ export function isUnavailable(error: unknown): boolean {
 }
 
 function sqlState(error: unknown): string | undefined {
-  return error instanceof pg.DatabaseError ? error.code : undefined;
+  return error instanceof DatabaseError ? error.code : undefined;
 }

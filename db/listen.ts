@@ -4,7 +4,7 @@
 // A silent connection may be dead. Whoever owns the listener sends its regular statement (a beat)
 // through `query`; when that gets no answer in time the connection is dropped and made anew.
 
-import pg from 'pg';
+import { Client, DatabaseError } from 'pg';
 import type { Logger } from '../runtime/log.ts';
 import { jitteredBackoffMs } from './backoff.ts';
 import { clientConfig } from './connect.ts';
@@ -24,7 +24,7 @@ export interface ListenerOptions {
 export class Listener {
   readonly #url: string;
   readonly #options: ListenerOptions;
-  #client: pg.Client | undefined;
+  #client: Client | undefined;
   #retry: NodeJS.Timeout | undefined;
   #failures = 0;
   #closed = false;
@@ -46,7 +46,7 @@ export class Listener {
     try {
       return await client.query(text, values);
     } catch (error) {
-      if (!(error instanceof pg.DatabaseError)) this.#lost(client, error as Error);
+      if (!(error instanceof DatabaseError)) this.#lost(client, error as Error);
       throw error;
     }
   }
@@ -60,7 +60,7 @@ export class Listener {
   }
 
   async #connect(): Promise<void> {
-    const client = new pg.Client({
+    const client = new Client({
       ...clientConfig(this.#url, this.#options.applicationName),
       query_timeout: QUERY_TIMEOUT_MS,
     });
@@ -84,7 +84,7 @@ export class Listener {
     this.#options.onListening();
   }
 
-  #lost(client: pg.Client, error: Error): void {
+  #lost(client: Client, error: Error): void {
     if (this.#client !== client) return;
     this.#client = undefined;
     destroy(client);
@@ -105,7 +105,7 @@ export class Listener {
   }
 }
 
-function destroy(client: pg.Client): void {
+function destroy(client: Client): void {
   client.removeAllListeners();
   client.on('error', () => {});
   client.end().catch(() => {});

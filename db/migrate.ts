@@ -4,7 +4,7 @@
 // Migrations are forward-only and immutable once shipped. Functions and views are re-applied when
 // their file changed; a file whose function changes its signature drops the old one itself.
 
-import pg from 'pg';
+import { Client } from 'pg';
 import type { Logger } from '../runtime/log.ts';
 import { appliedMigration, checkVersion, reach, refuseNewer } from './check.ts';
 import type { CommandTypeDefinition } from './command-types.ts';
@@ -29,7 +29,7 @@ export interface MigrateOptions {
  * @throws StartupError when the database is away, too old, or newer than this code.
  */
 export async function migrate(databaseUrl: string, options: MigrateOptions): Promise<void> {
-  const client = new pg.Client(clientConfig(databaseUrl, 'agent-executor migrate'));
+  const client = new Client(clientConfig(databaseUrl, 'agent-executor migrate'));
   client.on('error', (error) => options.log?.debug({ err: error }, 'connection lost'));
   await reach(() => client.connect());
   try {
@@ -41,7 +41,7 @@ export async function migrate(databaseUrl: string, options: MigrateOptions): Pro
   }
 }
 
-async function bringUpToDate(client: pg.Client, options: MigrateOptions): Promise<void> {
+async function bringUpToDate(client: Client, options: MigrateOptions): Promise<void> {
   const migrations = readMigrations();
   refuseNewer(await appliedMigration(client), migrations.at(-1)?.id ?? 0);
   await installQueue(client);
@@ -82,7 +82,7 @@ const BOOKS = `
   comment on table executor.definitions is 'The files of functions and views, as last applied.';
 `;
 
-async function applyMigrations(client: pg.Client, migrations: Migration[], log?: Logger) {
+async function applyMigrations(client: Client, migrations: Migration[], log?: Logger) {
   const { rows } = await client.query<{ id: number; checksum: string }>(
     'select id, checksum from executor.migrations',
   );
@@ -102,7 +102,7 @@ async function applyMigrations(client: pg.Client, migrations: Migration[], log?:
   }
 }
 
-async function applyDefinitions(client: pg.Client, log?: Logger) {
+async function applyDefinitions(client: Client, log?: Logger) {
   const { rows } = await client.query<{ name: string; checksum: string }>(
     'select name, checksum from executor.definitions',
   );

@@ -1,8 +1,8 @@
 // How a process is asked to stop.
 //
-// The first SIGINT or SIGTERM, or the launcher that started us going away, asks for a clean stop.
-// A second signal ends the process at once, unless it is the echo of the first: Ctrl-C under npm
-// arrives twice within a millisecond or two.
+// The first SIGINT, SIGTERM or SIGHUP (the terminal was closed), or the launcher that started us going
+// away, asks for a clean stop. A second signal ends the process at once, unless it is the echo of the
+// first: Ctrl-C under npm arrives twice within a millisecond or two.
 
 import { inspect } from 'node:util';
 
@@ -23,7 +23,13 @@ export function onStopRequest(exit: (code: number) => void = (code) => process.e
   };
   process.on('SIGINT', () => stop('SIGINT'));
   process.on('SIGTERM', () => stop('SIGTERM'));
-  if (process.send) process.on('disconnect', () => stop('the launcher went away'));
+  process.on('SIGHUP', () => stop('SIGHUP'));
+  if (process.send) {
+    const abandoned = () => stop('the launcher went away');
+    // It may have gone while this process was still loading.
+    if (process.connected) process.on('disconnect', abandoned);
+    else abandoned();
+  }
   return controller.signal;
 }
 

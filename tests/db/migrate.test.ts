@@ -50,7 +50,9 @@ test('migrating again changes nothing', async () => {
 test('a function that changed is applied again', async () => {
   const database = await emptyDatabase();
   await migrate(database.url, { types });
-  await database.pool.query(`update executor.definitions set checksum = 'old' where name ~ 'submit'`);
+  await database.pool.query(
+    `update executor.definitions set checksum = 'old' where name ~ 'submit'`,
+  );
   await database.pool.query('drop function executor.submit');
   await migrate(database.url, { types });
   await database.pool.query(`select executor.submit_command('DELAY', '{"ms": 0}')`);

@@ -54,9 +54,9 @@ test('claiming, finishing, releasing and beating read what they need, not the ba
   expect(MOST_PAGES).toBeLessThan(BACKLOG / 4);
   for (let round = 1; round <= 3; round += 1) {
     let claimed = await session.claim(0 + BATCH, round);
-    expect(await pages(async () => void (claimed = await session.claim(BATCH, round)))).toBeLessThan(
-      MOST_PAGES,
-    );
+    expect(
+      await pages(async () => void (claimed = await session.claim(BATCH, round))),
+    ).toBeLessThan(MOST_PAGES);
     expect(claimed).toHaveLength(BATCH);
     expect(await pages(() => session.beat(claimed, 0))).toBeLessThan(MOST_PAGES);
     expect(await pages(() => session.complete(claimed.slice(0, 32)))).toBeLessThan(MOST_PAGES);

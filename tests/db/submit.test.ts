@@ -11,7 +11,9 @@ const database = useDatabase();
 test('a submitted command is PENDING and has a ticket', async () => {
   const [id] = await submit(database());
   expect(await row(database(), id)).toMatchObject({ status: 'PENDING', attempt: 0, type: 'DELAY' });
-  const ticket = await database().pool.query('select * from executor_queue.job where id = $1', [id]);
+  const ticket = await database().pool.query('select * from executor_queue.job where id = $1', [
+    id,
+  ]);
   expect(ticket.rows).toMatchObject([{ name: 'default', state: 'created', data: null }]);
 });
 
@@ -28,9 +30,9 @@ test('ids that one session draws rise', async () => {
   );
   const milliseconds = rows.map(({ id }) => id.slice(0, 13));
   expect(milliseconds).toEqual(milliseconds.toSorted());
-  expect(Math.abs(Date.now() - parseInt(rows[0]!.id.replace('-', '').slice(0, 12), 16))).toBeLessThan(
-    60_000,
-  );
+  expect(
+    Math.abs(Date.now() - parseInt(rows[0]!.id.replace('-', '').slice(0, 12), 16)),
+  ).toBeLessThan(60_000);
 });
 
 test('submitting the same ids again changes nothing and makes no second ticket', async () => {
@@ -44,11 +46,10 @@ test('submitting the same ids again changes nothing and makes no second ticket',
 });
 
 test('a bad command in a batch fails alone', async () => {
-  const good = () => ({ id: v7(), type: 'DELAY', payload: { ms: 0 } });
   const outcomes = await submitCommands(database().pool, [
-    good(),
+    { id: v7(), type: 'DELAY', payload: { ms: 0 } },
     { id: v7(), type: 'NOPE', payload: {} },
-    good(),
+    { id: v7(), type: 'DELAY', payload: { ms: 0 } },
   ]);
   expect(outcomes.map((outcome) => 'id' in outcome)).toEqual([true, false, true]);
   expect(outcomes[1]).toMatchObject({ error: { code: 'unknown_type', pointer: '#/type' } });
@@ -62,7 +63,7 @@ test.each([
   ['a priority out of bounds', { type: 'DELAY', payload: {}, priority: 101 }, 'invalid_command'],
 ])('%s is refused and nothing is written', async (_name, command, code) => {
   const id = v7();
-  const [outcome] = await submitCommands(database().pool, [{ id, ...command } as never]);
+  const [outcome] = await submitCommands(database().pool, [{ id, ...command }]);
   expect(outcome).toMatchObject({ error: expect.any(CommandRefusedError) as unknown });
   expect(outcome).toMatchObject({ error: { code } });
   const found = await database().pool.query('select from executor.commands where id = $1', [id]);
@@ -89,6 +90,9 @@ test('an attempt of a DELAY may take its ms and a minute more', async () => {
 
 test('absurd values in a payload from psql do not break submission', async () => {
   for (const ms of ['1e400', '-1e400', '"x"', 'null', '{}']) {
-    await database().pool.query(`select executor.submit_command('DELAY', '{"ms": ${ms}}')`);
+    const { rowCount } = await database().pool.query(
+      `select executor.submit_command('DELAY', '{"ms": ${ms}}')`,
+    );
+    expect(rowCount).toBe(1);
   }
 });

@@ -45,7 +45,7 @@ test('a child that ends after it was ready is started again', async () => {
 });
 
 test('a child that ends with its final code is left alone', async () => {
-  const stub = supervise(`${READY} process.on('SIGUSR2', () => process.exit(3));`);
+  const stub = supervise(`process.on('SIGUSR2', () => process.exit(3)); ${READY}`);
   const warn = vi.spyOn(log, 'warn').mockReturnValue(undefined);
   await stub.ready;
   process.kill(starts()[0]!, 'SIGUSR2');

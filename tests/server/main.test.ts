@@ -45,7 +45,7 @@ test('it ends when its launcher goes away', async () => {
   expect(await once(child, 'exit')).toEqual([0, null]);
 });
 
-test('it answers a request in flight before it ends, and waits for no idle connection', async () => {
+test('it answers what is in flight before it ends, and waits for no idle connection', async () => {
   const child = start({});
   const { hostname, port } = new URL(await ready(child));
   const idle = openSocket(Number(port), hostname);

@@ -1,7 +1,7 @@
 // A database of its own for each test file, cloned from the migrated template.
 
 import { randomUUID } from 'node:crypto';
-import pg from 'pg';
+import { Client } from 'pg';
 import { afterAll, afterEach, beforeAll, expect, inject } from 'vitest';
 import { connect, type Database } from '../../db/connect.ts';
 import { TEMPLATE } from './global-setup.ts';
@@ -51,7 +51,7 @@ export async function createDatabase(
 }
 
 async function maintain(statement: string): Promise<void> {
-  const client = new pg.Client(inject('postgresUrl'));
+  const client = new Client(inject('postgresUrl'));
   await client.connect();
   try {
     await client.query(statement);

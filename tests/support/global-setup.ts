@@ -1,6 +1,6 @@
 // One server for the whole project, with a migrated database that every test file clones.
 
-import pg from 'pg';
+import { Client } from 'pg';
 import type { TestProject } from 'vitest/node';
 import { commandTypes } from '../../agent/executors/registry.ts';
 import { migrate } from '../../db/migrate.ts';
@@ -16,9 +16,11 @@ declare module 'vitest' {
 export const TEMPLATE = 'executor_template';
 
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {
-  const server = await startTestPostgres(project.name === 'postgres-15' ? findPostgres15() : undefined);
+  const server = await startTestPostgres(
+    project.name === 'postgres-15' ? findPostgres15() : undefined,
+  );
   project.provide('postgresUrl', server.url);
-  const client = new pg.Client(server.url);
+  const client = new Client(server.url);
   await client.connect();
   await client.query(`create database ${TEMPLATE}`);
   await client.end();

@@ -1,9 +1,9 @@
-import pg from 'pg';
+import { Client } from 'pg';
 import { vi } from 'vitest';
 
 /** Listens on a channel; `count` waits until so many notifications have come. */
 export async function listen(url: string, channel: string) {
-  const client = new pg.Client(url);
+  const client = new Client(url);
   await client.connect();
   const payloads: string[] = [];
   client.on('notification', ({ payload }) => payloads.push(payload ?? ''));

@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { Client } from 'pg';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { createDatabase } from '../support/database.ts';
+import { TEMPLATE } from '../support/global-setup.ts';
 import { temporaryDirectory } from '../support/postgres.ts';
 import { run, type Running } from '../support/process.ts';
 
@@ -14,6 +15,7 @@ const READY = /^Ready: (http:\S+)\nDatabase: (.+)$/m;
 
 let dataDir: string;
 const launchers: Running[] = [];
+const databases: (() => Promise<void>)[] = [];
 
 beforeEach(async () => {
   dataDir = join(await temporaryDirectory(), 'data');
@@ -24,8 +26,9 @@ afterEach(async () => {
     launcher.kill('SIGKILL');
     await launcher.exited;
   }
-  for (const pid of processes()) process.kill(pid, 'SIGKILL');
+  for (const pid of processes()) kill(pid, 'SIGKILL');
   await nothingIsLeft();
+  for (const drop of databases.splice(0)) await drop();
   rmSync(join(dataDir, '..'), { recursive: true, force: true });
 });
 
@@ -41,6 +44,13 @@ async function startAndWait(env: NodeJS.ProcessEnv = {}) {
   const launcher = start(env);
   const [, url, psql] = await launcher.printed(READY);
   return { launcher, url: url!, psql: psql! };
+}
+
+/** A database elsewhere, for what has nothing to do with the embedded one: that saves a second. */
+async function elsewhere(): Promise<{ DATABASE_URL: string }> {
+  const { url, drop } = await createDatabase(TEMPLATE);
+  databases.push(drop);
+  return { DATABASE_URL: url };
 }
 
 /** Starts in vain; answers what it said and that nothing remains. */
@@ -68,6 +78,14 @@ function processes(program = ''): number[] {
         return false;
       }
     });
+}
+
+function kill(pid: number | undefined, signal: NodeJS.Signals): void {
+  try {
+    process.kill(pid!, signal);
+  } catch {
+    // It ended by itself.
+  }
 }
 
 async function nothingIsLeft(): Promise<void> {
@@ -126,14 +144,12 @@ describe('npm start', () => {
   });
 
   test('uses the database that DATABASE_URL names, and runs none', async () => {
-    const database = await createDatabase();
-    const { launcher, url, psql } = await startAndWait({ DATABASE_URL: database.url });
+    const { launcher, url, psql } = await startAndWait(await elsewhere());
     expect(await isHealthy(url)).toBe(true);
     expect(psql).toBe('psql "$DATABASE_URL"');
     expect(existsSync(join(dataDir, 'postgres'))).toBe(false);
     launcher.kill('SIGTERM');
     expect(await launcher.exited).toEqual({ code: 0, signal: null });
-    await database.drop();
   });
 
   test('quotes a data directory with a blank in its name', async () => {
@@ -145,18 +161,21 @@ describe('npm start', () => {
 });
 
 describe('stopping', () => {
-  test.each(['SIGINT', 'SIGTERM'] as const)('%s ends everything within 10 s', async (signal) => {
-    const { launcher } = await startAndWait();
-    const askedAt = performance.now();
-    launcher.kill(signal);
-    expect(await launcher.exited).toEqual({ code: 0, signal: null });
-    expect(processes()).toEqual([]);
-    expect(performance.now() - askedAt).toBeLessThan(10_000);
-    expect(existsSync(join(dataDir, 'postgres/postmaster.pid'))).toBe(false);
-  });
+  test.each(['SIGINT', 'SIGTERM', 'SIGHUP'] as const)(
+    '%s ends everything within 10 s',
+    async (signal) => {
+      const { launcher } = await startAndWait();
+      const askedAt = performance.now();
+      launcher.kill(signal);
+      expect(await launcher.exited).toEqual({ code: 0, signal: null });
+      expect(processes()).toEqual([]);
+      expect(performance.now() - askedAt).toBeLessThan(10_000);
+      expect(existsSync(join(dataDir, 'postgres/postmaster.pid'))).toBe(false);
+    },
+  );
 
   test('ends everything within 10 s though a command takes longer and an agent hangs', async () => {
-    const { launcher, url } = await startAndWait();
+    const { launcher, url } = await startAndWait(await elsewhere());
     const posted = await fetch(`${url}/commands`, {
       method: 'POST',
       headers: { 'content-type': 'application/json' },
@@ -197,6 +216,17 @@ describe('stopping', () => {
     await nothingIsLeft();
   });
 
+  test('leaves nothing either when the launcher is killed while its children load', async () => {
+    const launcher = start(await elsewhere());
+    await vi.waitFor(() => expect(processes('main.ts').length).toBeGreaterThan(0), {
+      timeout: 10_000,
+      interval: 5,
+    });
+    launcher.kill('SIGKILL');
+    await launcher.exited;
+    await nothingIsLeft();
+  });
+
   test('children do not outlive a launcher that is killed, and the next start finds all', async () => {
     const first = await startAndWait();
     await query(urlInFile(), `select executor.submit_command('DELAY', '{"ms": 0}')`);
@@ -214,7 +244,7 @@ describe('stopping', () => {
 
 describe('a child that dies is started again', () => {
   test.each(['server/main.ts', 'agent/main.ts'])('%s', async (main) => {
-    const { launcher } = await startAndWait({ AGENTS: '1' });
+    const { launcher } = await startAndWait({ ...(await elsewhere()), AGENTS: '1' });
     const [pid] = processes(main);
     process.kill(pid!, 'SIGKILL');
     await launcher.printed(/signal SIGKILL.*starting it again in 1 s/);
@@ -254,7 +284,9 @@ describe('a start that cannot succeed says why in one line', () => {
     const squatter = createServer().listen(0, '127.0.0.1');
     await once(squatter, 'listening');
     const { port } = squatter.address() as AddressInfo;
-    expect(await startInVain({ PORT: String(port) })).toContain(`127.0.0.1:${port}`);
+    expect(await startInVain({ ...(await elsewhere()), PORT: String(port) })).toContain(
+      `127.0.0.1:${port}`,
+    );
     squatter.close();
   });
 
