@@ -18,14 +18,20 @@ export interface Running {
 
 export interface RunOptions {
   env?: NodeJS.ProcessEnv;
+  cwd?: string;
   uid?: number;
   gid?: number;
 }
 
 /** Runs a TypeScript file of ours with this Node, and with no settings but those given. */
 export function run(file: string, args: string[] = [], options: RunOptions = {}): Running {
+  return runProgram(process.execPath, [file, ...args], options);
+}
+
+/** Runs a program with no settings but those given. */
+export function runProgram(program: string, args: string[], options: RunOptions = {}): Running {
   const { PATH, TMPDIR } = process.env;
-  const child = spawn(process.execPath, [file, ...args], {
+  const child = spawn(program, args, {
     ...options,
     env: { PATH, TMPDIR, ...options.env },
     stdio: ['ignore', 'pipe', 'pipe'],
