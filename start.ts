@@ -81,10 +81,13 @@ async function launch(settings: Settings, log: Logger): Promise<void> {
 async function run(url: string, psql: string, settings: Settings, log: Logger): Promise<void> {
   await orStop(migrate(url, { types: commandTypes(), log }));
   if (stopRequest.aborted) return;
-  const server = startChild('server', 'server/main.ts', url, settings, log);
-  const agents = Array.from({ length: settings.AGENTS }, (_, index) =>
-    startChild(`agent ${index + 1}`, 'agent/main.ts', url, settings, log),
-  );
+  const environment = environmentFor(url, settings);
+  const server = startChild('server', 'server/main.ts', environment, log);
+  const agents = Array.from({ length: settings.AGENTS }, (_, index) => {
+    // An AGENT_ID of the user's is one agent's.
+    const own = index === 0 ? environment : { ...environment, AGENT_ID: undefined };
+    return startChild(`agent ${index + 1}`, 'agent/main.ts', own, log);
+  });
   try {
     const ready = await orStop(Promise.all(children.map((child) => child.ready)));
     if (ready) process.stdout.write(`Ready: ${ready[0]}\nDatabase: ${psql}\n`);
@@ -97,22 +100,21 @@ async function run(url: string, psql: string, settings: Settings, log: Logger): 
   }
 }
 
-function startChild(name: string, main: string, url: string, settings: Settings, log: Logger) {
-  const child = new SupervisedChild({
-    name,
-    main: join(import.meta.dirname, main),
-    environment: {
-      ...process.env,
-      DATABASE_URL: url,
-      DATA_DIR: resolve(settings.DATA_DIR),
-      PORT: String(settings.PORT),
-      HOST: settings.HOST,
-      CONCURRENCY: String(settings.CONCURRENCY),
-      SHUTDOWN_TIMEOUT_MS: String(settings.SHUTDOWN_TIMEOUT_MS),
-    },
-    finalCode: SUPERSEDED,
-    log,
-  });
+function environmentFor(url: string, settings: Settings): NodeJS.ProcessEnv {
+  return {
+    ...process.env,
+    DATABASE_URL: url,
+    DATA_DIR: resolve(settings.DATA_DIR),
+    PORT: String(settings.PORT),
+    HOST: settings.HOST,
+    CONCURRENCY: String(settings.CONCURRENCY),
+    SHUTDOWN_TIMEOUT_MS: String(settings.SHUTDOWN_TIMEOUT_MS),
+  };
+}
+
+function startChild(name: string, main: string, environment: NodeJS.ProcessEnv, log: Logger) {
+  const file = join(import.meta.dirname, main);
+  const child = new SupervisedChild({ name, main: file, environment, finalCode: SUPERSEDED, log });
   children.push(child);
   return child;
 }

@@ -31,9 +31,12 @@ export function openJournal(dataDir: string, agentId?: string): Journal {
     const journal = tryOpen(dataDir, candidate);
     if (journal) return journal;
   }
-  const journal = tryOpen(dataDir, newAgentId());
-  if (!journal) throw new ConfigError(`Cannot open a new journal in ${dataDir}.`);
-  return journal;
+  // An agent that starts at the same moment may adopt the new journal before it is locked here.
+  for (let tries = 0; tries < 10; tries += 1) {
+    const journal = tryOpen(dataDir, newAgentId());
+    if (journal) return journal;
+  }
+  throw new ConfigError(`Cannot lock a new journal in ${dataDir}.`);
 }
 
 function newAgentId(): string {

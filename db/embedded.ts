@@ -51,16 +51,19 @@ const SETTINGS = { max_connections: '200', shared_buffers: '256MB', jit: 'off' }
 /** @throws StartupError with one clear line when it cannot run here, or does already. */
 export async function startPostgres(options: PostgresOptions): Promise<PostgresServer> {
   const dir = resolve(options.dir);
-  mkdirSync(dirname(dir), { recursive: true, mode: 0o700 });
-  const lock = lockFile(`${dir}.lock`);
-  if (!lock) throw new StartupError(`Another \`npm start\` is running on ${dirname(dir)}.`);
+  let lock: FileLock | undefined;
   try {
+    mkdirSync(dirname(dir), { recursive: true, mode: 0o700 });
+    lock = lockFile(`${dir}.lock`);
+    if (!lock) throw new StartupError(`Another \`npm start\` is running on ${dirname(dir)}.`);
     const cluster = await clusterIn(dir, options);
     await stopOrphans(dir, options.log);
     return await open(cluster, lock, options);
-  } catch (error) {
-    lock.release();
-    throw error;
+  } catch (cause) {
+    lock?.release();
+    if (cause instanceof StartupError) throw cause;
+    const words = cause instanceof Error ? cause.message : String(cause);
+    throw new StartupError(`Cannot run PostgreSQL in ${dir}: ${words}`, { cause });
   }
 }
 

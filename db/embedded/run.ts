@@ -34,11 +34,13 @@ export async function run(
   }
 }
 
-/** The line of Postgres's output that says what is wrong. */
+/** What Postgres's output says is wrong, in one line. */
 export function complaint(output: string): string | undefined {
-  const lines = output.split('\n').map((line) => line.trim());
-  return (
-    lines.findLast((line) => /^(FATAL|PANIC):|: error:|: fatal:/i.test(line)) ??
-    lines.findLast((line) => line !== '')
-  );
+  const lines = output
+    .split('\n')
+    .map((line) => line.trim())
+    .filter((line) => line !== '');
+  const fatal = lines.findLastIndex((line) => /^(FATAL|PANIC):|: error:|: fatal:/i.test(line));
+  const [said, more] = lines.slice(fatal);
+  return more?.startsWith('DETAIL:') ? `${said} ${more}` : said;
 }

@@ -286,7 +286,7 @@ describe('in all kinds of places', () => {
   test('says what Postgres says when it cannot start', async () => {
     await stop(await start());
     writeFileSync(join(dir, 'PG_VERSION'), '9.1\n');
-    await expect(start()).rejects.toThrow(/FATAL: +database files are incompatible/);
+    await expect(start()).rejects.toThrow(/FATAL: +database files are incompatible.*version 9.1/);
   });
 
   test.runIf(isRoot)('runs as an unprivileged user though started by root', async () => {
@@ -309,6 +309,13 @@ describe('in all kinds of places', () => {
     await launcher.exited;
     const [, , again] = await launch(NOBODY).printed(/^(\d+) (\S+)/);
     expect(await read(again!)).toEqual([42]);
+  });
+
+  test.runIf(isRoot)('says in one line that the files are of another user', async () => {
+    copyTemplate();
+    const launcher = launch(NOBODY);
+    expect(await launcher.exited).toEqual({ code: 1, signal: null });
+    expect(launcher.stderr()).toMatch(/^Cannot run PostgreSQL in .*\n$/);
   });
 
   test.runIf(isRoot)(

@@ -152,6 +152,16 @@ describe('npm start', () => {
     expect(await launcher.exited).toEqual({ code: 0, signal: null });
   });
 
+  test('gives an AGENT_ID to one agent only', async () => {
+    const { DATABASE_URL } = await elsewhere();
+    await startAndWait({ DATABASE_URL, AGENT_ID: 'alpha' });
+    const agents = await query(
+      DATABASE_URL,
+      `select id from executor.agents order by id = 'alpha'`,
+    );
+    expect(agents).toEqual([expect.not.stringMatching('alpha'), 'alpha']);
+  });
+
   test('quotes a data directory with a blank in its name', async () => {
     dataDir = join(dataDir, '..', "it's data");
     const { psql } = await startAndWait({ AGENTS: '0' });

@@ -1,0 +1,40 @@
+// How soon an idle system starts a command: from the arrival of the 201 to the claim's time in the
+// ledger (the same machine's clock), and from submission to the finished row.
+
+import { setTimeout as sleep } from 'node:timers/promises';
+import { connect } from '../db/connect.ts';
+import { distribution } from './distribution.ts';
+import { startProcess } from './processes.ts';
+
+const COMMANDS = 300;
+
+export async function pickUp(url: string): Promise<string[]> {
+  const database = connect(url, { applicationName: 'bench', max: 1 });
+  await using server = await startProcess('server', url);
+  await using _agent1 = await startProcess('agent', url);
+  await using _agent2 = await startProcess('agent', url);
+  const answeredAt = new Map<string, number>();
+  for (let i = 0; i < COMMANDS; i += 1) {
+    const response = await fetch(`${server.ready}/commands`, {
+      method: 'POST',
+      headers: { 'Content-Type': 'application/json' },
+      body: '{"type":"DELAY","payload":{"ms":0}}',
+    });
+    const now = performance.timeOrigin + performance.now();
+    const { commandId } = (await response.json()) as { commandId: string };
+    answeredAt.set(commandId, now);
+    await sleep(20 + 40 * Math.random());
+  }
+  const { rows } = await database.pool.query<{ id: string; started: number; total: number }>(`
+    select
+      id,
+      extract(epoch from started_at)::float8 * 1000 as started,
+      extract(epoch from finished_at - created_at)::float8 * 1000 as total
+    from executor.commands
+    where status = 'COMPLETED'`);
+  await database.close();
+  return [
+    `from the 201 to the start: ${distribution(rows.map((row) => row.started - answeredAt.get(row.id)!))}`,
+    `from submission to the result: ${distribution(rows.map((row) => row.total))}`,
+  ];
+}

@@ -1,0 +1,38 @@
+// A server and an agent, as processes of their own.
+
+import { fork } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtemp } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+export interface BenchProcess extends AsyncDisposable {
+  /** What it said when it was ready: the server's URL, the agent's id. */
+  ready: string;
+}
+
+/** Starts `server/main.ts` or `agent/main.ts` and waits until it is ready. */
+export async function startProcess(
+  main: 'server' | 'agent',
+  databaseUrl: string,
+  env: NodeJS.ProcessEnv = {},
+): Promise<BenchProcess> {
+  const child = fork(join(import.meta.dirname, '..', main, 'main.ts'), {
+    env: {
+      PATH: process.env['PATH'],
+      DATABASE_URL: databaseUrl,
+      DATA_DIR: await mkdtemp(join(tmpdir(), 'agent-executor-bench-data-')),
+      PORT: '0',
+      ...env,
+    },
+    stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
+  });
+  const [message] = (await once(child, 'message')) as [{ ready: string }];
+  return {
+    ready: message.ready,
+    [Symbol.asyncDispose]: async () => {
+      child.kill('SIGTERM');
+      await once(child, 'exit');
+    },
+  };
+}
