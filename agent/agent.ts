@@ -36,6 +36,7 @@ export class Agent {
   readonly #attempts = new Map<string, Attempt>();
   #executing = 0;
   #moreMayWait = false;
+  #pumpIsDue = false;
   #claiming: Promise<void> | undefined;
   #draining = false;
   #whenIdle = Promise.withResolvers<void>();
@@ -96,6 +97,16 @@ export class Agent {
     });
   }
 
+  /** Slots that become free in the same turn of the event loop are filled by one claim. */
+  #pumpSoon(): void {
+    if (this.#pumpIsDue || !this.#moreMayWait) return;
+    this.#pumpIsDue = true;
+    setImmediate(() => {
+      this.#pumpIsDue = false;
+      this.#pump();
+    });
+  }
+
   #free(): number {
     return Math.min(
       this.#concurrency - this.#executing,
@@ -129,10 +140,10 @@ export class Agent {
   async #carryOut(attempt: Attempt, log: Logger): Promise<void> {
     const report = await attempt.run(this.#executors);
     this.#executing -= 1;
-    this.#pump();
+    this.#pumpSoon();
     if (report) await this.#report(report, attempt.command.type, log);
     this.#attempts.delete(attempt.command.id);
-    this.#pump();
+    this.#pumpSoon();
     this.#settleIdle();
   }
 
