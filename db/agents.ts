@@ -87,11 +87,19 @@ export async function release(
   return answers(rows);
 }
 
-const BeatAnswer = z.object({
-  superseded: z.boolean(),
-  revoked: z.array(z.string()),
-  ready: z.boolean(),
-});
+const BeatAnswer = z
+  .object({
+    superseded: z.boolean(),
+    revoked: z.array(z.string()),
+    ready: z.boolean(),
+    tick_due: z.boolean(),
+    interval_ms: z.number(),
+  })
+  .transform(({ tick_due: tickDue, interval_ms: intervalMs, ...answer }) => ({
+    ...answer,
+    tickDue,
+    intervalMs,
+  }));
 
 /** What an agent should know; see sql/functions/beat.sql. */
 export type BeatAnswer = z.infer<typeof BeatAnswer>;
@@ -118,6 +126,18 @@ export async function beat(
     state.queues,
   ]);
   return BeatAnswer.parse(rows[0]);
+}
+
+/**
+ * Ties the session's life to this connection, which must be a direct one. Answers false while another
+ * connection holds the session's lock: ask again at the next beat.
+ */
+export async function holdSession(database: Queryable, identity: Identity): Promise<boolean> {
+  const { rows } = await database.query('select executor.hold_session($1, $2) as held', [
+    identity.agentId,
+    identity.session,
+  ]);
+  return z.array(z.object({ held: z.boolean() })).parse(rows)[0]?.held ?? false;
 }
 
 /** A clean goodbye. */

@@ -4,12 +4,12 @@
 // Migrations are forward-only and immutable once shipped. Functions and views are re-applied when
 // their file changed; a file whose function changes its signature drops the old one itself.
 
-import { Client } from 'pg';
+import { Client, DatabaseError } from 'pg';
 import type { Logger } from '../runtime/log.ts';
 import { appliedMigration, checkVersion, reach, refuseNewer } from './check.ts';
 import type { CommandTypeDefinition } from './command-types.ts';
 import { clientConfig } from './connect.ts';
-import { readDefinitions, readMigrations, type Migration } from './definitions.ts';
+import { readDefinitions, readMigrations, type Migration, type SqlFile } from './definitions.ts';
 import { StartupError } from './errors.ts';
 import { installQueue } from './queue.ts';
 
@@ -107,14 +107,35 @@ async function applyDefinitions(client: Client, log?: Logger) {
     'select name, checksum from executor.definitions',
   );
   const applied = new Map(rows.map((row) => [row.name, row.checksum]));
-  for (const { name, text, checksum } of readDefinitions()) {
-    if (applied.get(name) === checksum) continue;
-    await client.query(text);
-    await client.query(
-      `insert into executor.definitions (name, checksum) values ($1, $2)
-       on conflict (name) do update set checksum = excluded.checksum, applied_at = now()`,
-      [name, checksum],
-    );
-    log?.debug({ definition: name }, 'applied');
+  let changed = readDefinitions().filter(({ name, checksum }) => applied.get(name) !== checksum);
+  while (changed.length > 0) {
+    const later: SqlFile[] = [];
+    for (const file of changed) {
+      if (await applyDefinition(client, file, changed.length > 1)) log?.debug(file.name);
+      else later.push(file);
+    }
+    if (later.length === changed.length) await applyDefinition(client, later[0] as SqlFile, false);
+    changed = later;
   }
+}
+
+const UNDEFINED_TABLE = '42P01';
+
+/** Answers false for a view on another one that is yet to come, where `mayWait` says so. */
+async function applyDefinition(client: Client, file: SqlFile, mayWait: boolean): Promise<boolean> {
+  await client.query('savepoint definition');
+  try {
+    await client.query(file.text);
+  } catch (error) {
+    const isEarly = error instanceof DatabaseError && error.code === UNDEFINED_TABLE;
+    if (!mayWait || !isEarly) throw error;
+    await client.query('rollback to savepoint definition');
+    return false;
+  }
+  await client.query(
+    `insert into executor.definitions (name, checksum) values ($1, $2)
+     on conflict (name) do update set checksum = excluded.checksum, applied_at = now()`,
+    [file.name, file.checksum],
+  );
+  return true;
 }

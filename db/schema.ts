@@ -9,6 +9,8 @@ export type ExecutorAttemptOutcome = "cancelled" | "completed" | "failed" | "los
 
 export type ExecutorCommandStatus = "BLOCKED" | "CANCELLED" | "COMPLETED" | "FAILED" | "PENDING" | "RUNNING" | "SCHEDULED";
 
+export type ExecutorDelivery = "at_least_once" | "at_most_once";
+
 export type Generated<T> = T extends ColumnType<infer S, infer I, infer U>
   ? ColumnType<S, I | undefined, U>
   : ColumnType<T, T | undefined, T>;
@@ -34,19 +36,54 @@ export interface ExecutorAgents {
    * Its latest sign of life.
    */
   beat_at: Timestamp;
+  /**
+   * What executor.clock showed at the latest sign of life, in ms: silence is measured on it.
+   */
+  beat_clock: Generated<Int8>;
   concurrency: number;
   host: string | null;
   id: string;
+  /**
+   * When it was found lost; null again as soon as it shows a sign of life.
+   */
+  lost_at: Timestamp | null;
   pid: number | null;
   registered_at: Timestamp;
+  /**
+   * How many commands it said it runs, at its last beat.
+   */
+  running: Generated<number>;
   /**
    * The process that is this agent now; an older process with the same id is superseded.
    */
   session: string;
   /**
+   * Whether this session holds an advisory lock, whose end shows that the process is gone.
+   */
+  session_lock: Generated<boolean>;
+  /**
    * When it said goodbye; null while it is on duty.
    */
   signed_off_at: Timestamp | null;
+  /**
+   * Since when that lock has been missing; null while it is held.
+   */
+  unlocked_at: Timestamp | null;
+  version: string | null;
+}
+
+export interface ExecutorAgentStates {
+  beat_at: Timestamp | null;
+  concurrency: number | null;
+  host: string | null;
+  id: string | null;
+  lost_at: Timestamp | null;
+  pid: number | null;
+  registered_at: Timestamp | null;
+  running: number | null;
+  session: string | null;
+  signed_off_at: Timestamp | null;
+  state: string | null;
   version: string | null;
 }
 
@@ -59,6 +96,23 @@ export interface ExecutorAttempts {
   outcome: ExecutorAttemptOutcome;
   session: string;
   started_at: Timestamp;
+}
+
+export interface ExecutorClock {
+  observed_ms: Generated<Int8>;
+  one: Generated<boolean>;
+  /**
+   * Where repair() goes on.
+   */
+  repaired_to: Generated<string>;
+  /**
+   * When tick() last ran.
+   */
+  ticked_at: Generated<Timestamp>;
+  /**
+   * Since when there has been no gap of over 6 s between ticks, in this run of the server.
+   */
+  watching_since: Generated<Timestamp>;
 }
 
 export interface ExecutorCommandAttempts {
@@ -79,6 +133,18 @@ export interface ExecutorCommands {
    */
   attempt: Generated<number>;
   /**
+   * What the longest pause grows by each retry.
+   */
+  backoff_factor: Generated<number>;
+  /**
+   * The longest pause before the first retry; the pause is drawn from 0 to it (full jitter).
+   */
+  backoff_initial: Generated<string>;
+  /**
+   * The longest pause there is.
+   */
+  backoff_max: Generated<string>;
+  /**
    * The session's number for the claim that took this command; see beat().
    */
   claim_no: Int8 | null;
@@ -88,14 +154,34 @@ export interface ExecutorCommands {
    */
   deadline_at: Timestamp | null;
   /**
+   * What follows an attempt whose end nobody knows.
+   */
+  delivery: Generated<ExecutorDelivery>;
+  /**
    * Why it FAILED: {"code", "message", "retryable"}.
    */
   error: Json | null;
+  /**
+   * Attempts that failed or timed out.
+   */
+  failures: Generated<number>;
   finished_at: Timestamp | null;
   /**
    * UUIDv7, drawn by the server or by submit_command().
    */
   id: string;
+  /**
+   * Attempts whose agent was lost.
+   */
+  losses: Generated<number>;
+  /**
+   * After so many failures the command is FAILED; 1 means no retry.
+   */
+  max_attempts: Generated<number>;
+  /**
+   * After more losses than this the command is FAILED as poison.
+   */
+  max_losses: Generated<number>;
   payload: Json;
   /**
    * -100 to 100; the higher is claimed first.
@@ -106,6 +192,9 @@ export interface ExecutorCommands {
    * What the executor returned; set when COMPLETED.
    */
   result: Json | null;
+  /**
+   * Not before this time: a deferred start, or a retry after its pause.
+   */
   run_at: Timestamp | null;
   /**
    * The agent process that owns the attempt; with id and attempt it is the fence for reports.
@@ -144,6 +233,17 @@ export interface ExecutorDefinitions {
   name: string;
 }
 
+export interface ExecutorIncarnation {
+  one: Generated<boolean>;
+  postmaster_started_at: Timestamp;
+}
+
+export interface ExecutorInvariants {
+  invariant: string | null;
+  promise: string | null;
+  violations: Int8 | null;
+}
+
 export interface ExecutorLedgerQueueMismatch {
   command_id: string | null;
   queue: string | null;
@@ -158,13 +258,38 @@ export interface ExecutorMigrations {
   name: string;
 }
 
+export interface ExecutorSettings {
+  /**
+   * How often agents beat; they are told at each beat.
+   */
+  beat_interval: Generated<string>;
+  /**
+   * How long after its deadline an attempt is left to its agent, which times it out by itself.
+   */
+  deadline_grace: Generated<string>;
+  /**
+   * How long an agent may be silent, as observed.
+   */
+  lost_after: Generated<string>;
+  one: Generated<boolean>;
+  /**
+   * How long an agent's session lock may be missing: it may just be reconnecting.
+   */
+  unlocked_grace: Generated<string>;
+}
+
 export interface DB {
+  "executor.agent_states": ExecutorAgentStates;
   "executor.agents": ExecutorAgents;
   "executor.attempts": ExecutorAttempts;
+  "executor.clock": ExecutorClock;
   "executor.command_attempts": ExecutorCommandAttempts;
   "executor.command_types": ExecutorCommandTypes;
   "executor.commands": ExecutorCommands;
   "executor.definitions": ExecutorDefinitions;
+  "executor.incarnation": ExecutorIncarnation;
+  "executor.invariants": ExecutorInvariants;
   "executor.ledger_queue_mismatch": ExecutorLedgerQueueMismatch;
   "executor.migrations": ExecutorMigrations;
+  "executor.settings": ExecutorSettings;
 }

@@ -6,8 +6,14 @@
 -- claim's reply was lost): it goes back as unstarted. Comparing the lists alone would race with
 -- claims in flight.
 --
--- Answers: superseded (a newer process has this agent's id: stop), revoked (commands that the agent
--- runs but no longer owns: abort them), ready (work waits in one of its queues: claim).
+-- Answers:
+--   superseded   a newer process has this agent's id: stop
+--   revoked      commands that the agent runs but no longer owns: abort them
+--   ready        work waits in one of its queues: claim
+--   tick_due     nobody has ticked for 2 s: call tick()
+--   interval_ms  when to beat next
+--
+-- Lock order: the agent, then tickets, then commands.
 create or replace function executor.beat(
   p_agent_id text,
   p_session uuid,
@@ -15,7 +21,13 @@ create or replace function executor.beat(
   p_settled_claim_no bigint,
   p_queues text[]
 )
-returns table (superseded boolean, revoked uuid[], ready boolean)
+returns table (
+  superseded boolean,
+  revoked uuid[],
+  ready boolean,
+  tick_due boolean,
+  interval_ms integer
+)
 language plpgsql
 volatile
 set search_path = pg_catalog, pg_temp
@@ -28,9 +40,15 @@ declare
   v_unstarted jsonb;
 begin
   update executor.agents
-  set beat_at = clock_timestamp(), signed_off_at = null
+  set
+    beat_at = clock_timestamp(),
+    beat_clock = executor.observed_ms(),
+    running = jsonb_array_length(p_running),
+    lost_at = null,
+    signed_off_at = null
   where id = p_agent_id and session = p_session;
-  superseded := not found;
+  superseded := not found
+    and exists (select from executor.agents where id = p_agent_id and session <> p_session);
 
   if not superseded then
     select jsonb_agg(jsonb_build_object('id', c.id, 'attempt', c.attempt))
@@ -42,7 +60,7 @@ begin
       and c.claim_no <= p_settled_claim_no
       and not p_running @> jsonb_build_array(jsonb_build_object('id', c.id, 'attempt', c.attempt));
     if v_unstarted is not null then
-      perform executor.reoffer(p_session, v_unstarted, 'unstarted');
+      perform executor.close_attempts(p_session, v_unstarted, 'unstarted');
     end if;
   end if;
 
@@ -55,7 +73,15 @@ begin
       where c.id = (claim ->> 'id')::uuid
         and c.attempt = (claim ->> 'attempt')::integer
         and c.session = p_session
-        and (c.status = 'RUNNING' or c.finished_at is not null)
+    )
+    -- A failed attempt whose report is accepted, while the agent has yet to hear so, is not revoked.
+    and not exists (
+      select
+      from executor.attempts a
+      where a.command_id = (claim ->> 'id')::uuid
+        and a.attempt = (claim ->> 'attempt')::integer
+        and a.session = p_session
+        and a.outcome in ('failed', 'timed_out')
     )
   );
 
@@ -69,8 +95,16 @@ begin
       limit 1
     ) as waiting
   );
+
+  select
+    not isfinite(clock.ticked_at) or clock.ticked_at < clock_timestamp() - interval '2 seconds',
+    (extract(epoch from settings.beat_interval) * 1000)::integer
+  into tick_due, interval_ms
+  from executor.clock as clock
+  cross join executor.settings as settings;
   return next;
 end
 $$;
 comment on function executor.beat(text, uuid, jsonb, bigint, text[]) is
-  'An agent''s sign of life; answers whether it is superseded, what it lost, and whether work waits.';
+  'An agent''s sign of life; answers whether it is superseded, what it lost, whether work waits, '
+  'whether a tick is due, and when to beat next.';

@@ -1,13 +1,16 @@
--- Gives running attempts' outcomes to their commands.
+-- Gives attempts' outcomes to their commands.
 --
 -- p_reports: [{"id", "attempt", "session", "outcome": completed | failed | timed_out, "result"?,
--- "error"?}]. (command, attempt, session) is the fence: a report of an agent presumed dead matches
--- nothing once a newer attempt has started. Answers, per report and in order:
---   accepted  the outcome is the command's (also when it had been reported before)
+-- "error"?: {"code", "message", "retryable"}}]. (command, attempt, session) is the fence: a report of
+-- an agent presumed dead matches nothing once a newer attempt has started. Answers, per report and in
+-- order:
+--   accepted  the outcome is the attempt's (also when it had been reported before)
 --   stale     the attempt does not own the command any more; nothing changed
 --   unknown   there is no such command
 -- Errors: ZX004 a report without a known outcome, and what jsonb cannot store (22…); the caller
 -- repeats such a batch report by report.
+--
+-- Two paths: completions by the owner, all in one statement; whatever is left, one by one.
 --
 -- Lock order: tickets, then commands, ids ascending.
 --
@@ -25,9 +28,11 @@ set enable_bitmapscan = off
 as $$
 #variable_conflict use_column
 declare
-  v_by_id jsonb;
+  v_completions jsonb;
   v_ids uuid[];
   v_finished record;
+  v_completed uuid[] := '{}';
+  v_report record;
 begin
   if exists (
     select
@@ -40,9 +45,10 @@ begin
 
   -- Of two reports for one command only the later attempt's can be of its owner.
   select
-    jsonb_object_agg((report ->> 'id')::uuid, report order by (report ->> 'attempt')::integer),
+    jsonb_object_agg((report ->> 'id')::uuid, report order by (report ->> 'attempt')::integer)
+      filter (where report ->> 'outcome' = 'completed'),
     array_agg((report ->> 'id')::uuid)
-  into v_by_id, v_ids
+  into v_completions, v_ids
   from jsonb_array_elements(p_reports) as report;
 
   perform executor.lock_tickets(v_ids);
@@ -50,53 +56,38 @@ begin
   for v_finished in
     update executor.commands c
     set
-      status = case v_by_id -> c.id::text ->> 'outcome'
-        when 'completed' then 'COMPLETED'::executor.command_status
-        else 'FAILED'
-      end,
-      result = case v_by_id -> c.id::text ->> 'outcome'
-        when 'completed' then v_by_id -> c.id::text -> 'result'
-      end,
-      error = case v_by_id -> c.id::text ->> 'outcome'
-        when 'completed' then null
-        else coalesce(
-          v_by_id -> c.id::text -> 'error',
-          jsonb_build_object('code', v_by_id -> c.id::text ->> 'outcome')
-        )
-      end,
+      status = 'COMPLETED',
+      result = v_completions -> c.id::text -> 'result',
       finished_at = clock_timestamp(),
       updated_at = clock_timestamp()
     where c.id = any (v_ids)
       and c.status::text = 'RUNNING'
-      and c.attempt = (v_by_id -> c.id::text ->> 'attempt')::integer
-      and c.session = (v_by_id -> c.id::text ->> 'session')::uuid
+      and c.attempt = (v_completions -> c.id::text ->> 'attempt')::integer
+      and c.session = (v_completions -> c.id::text ->> 'session')::uuid
     returning c.id, c.queue
   loop
     delete from executor_queue.job t where t.name = v_finished.queue and t.id = v_finished.id;
+    v_completed := v_completed || v_finished.id;
   end loop;
 
-  return query
+  for v_report in
     select
-      (report ->> 'id')::uuid,
-      (report ->> 'attempt')::integer,
-      coalesce(command.answer, 'unknown')
+      (report ->> 'id')::uuid as id,
+      (report ->> 'attempt')::integer as attempt,
+      report,
+      (report ->> 'id')::uuid = any (v_completed)
+        and report = v_completions -> (report ->> 'id') as is_done
     from jsonb_array_elements(p_reports) with ordinality as batch (report, ordinal)
-    left join lateral (
-      select case
-        when c.attempt = (report ->> 'attempt')::integer
-          and c.session = (report ->> 'session')::uuid
-          and c.status = case report ->> 'outcome'
-            when 'completed' then 'COMPLETED'::executor.command_status
-            else 'FAILED'
-          end
-          then 'accepted'
-        else 'stale'
-      end as answer
-      from executor.commands c
-      where c.id = (report ->> 'id')::uuid
-      limit 1
-    ) as command on true
-    order by ordinal;
+    order by ordinal
+  loop
+    command_id := v_report.id;
+    attempt := v_report.attempt;
+    answer := case
+      when v_report.is_done then 'accepted'
+      else executor.finish_one(v_report.report)
+    end;
+    return next;
+  end loop;
 end
 $$;
 comment on function executor.finish(jsonb) is

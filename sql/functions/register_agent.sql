@@ -1,7 +1,9 @@
 -- An agent process starts: its session becomes the agent's one live session.
 --
 -- What an older session of the same id still held is taken back and offered again at once (attempts
--- closed as lost); that older process learns of it at its next beat. Repeating the call is harmless.
+-- closed as lost; that counts towards poison only if the older process is gone: two hosts with one id
+-- must not poison innocents). The older process learns of it at its next beat. Repeating the call is
+-- harmless.
 -- Answers how many commands went back to the queue.
 --
 -- Lock order: the agent, then tickets, then commands.
@@ -23,28 +25,49 @@ declare
   v_taken_back integer := 0;
 begin
   insert into executor.agents as a
-    (id, session, registered_at, beat_at, concurrency, host, pid, version)
-  values
-    (p_agent_id, p_session, clock_timestamp(), clock_timestamp(), p_concurrency, p_host, p_pid, p_version)
+    (id, session, registered_at, beat_at, beat_clock, concurrency, host, pid, version)
+  values (
+    p_agent_id,
+    p_session,
+    clock_timestamp(),
+    clock_timestamp(),
+    executor.observed_ms(),
+    p_concurrency,
+    p_host,
+    p_pid,
+    p_version
+  )
   on conflict (id) do update
   set
     session = excluded.session,
     registered_at = excluded.registered_at,
     beat_at = excluded.beat_at,
+    beat_clock = excluded.beat_clock,
+    session_lock = false,
+    unlocked_at = null,
+    lost_at = null,
     signed_off_at = null,
+    running = 0,
     concurrency = excluded.concurrency,
     host = excluded.host,
     pid = excluded.pid,
-    version = excluded.version;
+    version = excluded.version
+  where a.session <> excluded.session;
 
   for v_old in
-    select session, jsonb_agg(jsonb_build_object('id', id, 'attempt', attempt)) as claims
+    select distinct session
     from executor.commands
     where agent_id = p_agent_id and status = 'RUNNING' and session <> p_session
-    group by session
   loop
-    v_taken_back := v_taken_back
-      + (select count(*) from executor.reoffer(v_old.session, v_old.claims, 'lost'));
+    v_taken_back := v_taken_back + (
+      select count(*)
+      from executor.close_attempts(
+        v_old.session,
+        executor.claims_of(p_agent_id, v_old.session),
+        'lost',
+        p_counts => executor.session_lock_key(v_old.session) <> all (executor.held_session_locks())
+      )
+    );
   end loop;
   return v_taken_back;
 end

@@ -1,4 +1,5 @@
--- An agent that stops gives back what it did not finish: neither a failure nor a loss.
+-- An agent that stops gives back what it did not finish: neither a failure nor a loss. (Under
+-- at_most_once, what was started is FAILED as interrupted all the same.)
 --
 -- p_claims: [{"id", "attempt"}] of one session. Answers, per claim and in order, accepted, stale or
 -- unknown, as finish() does.
@@ -11,7 +12,7 @@ as $$
 declare
   v_released uuid[];
 begin
-  v_released := array(select executor.reoffer(p_session, p_claims, 'released'));
+  v_released := array(select executor.close_attempts(p_session, p_claims, 'released'));
   return query
     select
       (claim ->> 'id')::uuid,

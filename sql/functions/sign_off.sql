@@ -11,15 +11,12 @@ declare
   v_claims jsonb;
 begin
   update executor.agents
-  set signed_off_at = clock_timestamp(), beat_at = clock_timestamp()
+  set signed_off_at = clock_timestamp(), beat_at = clock_timestamp(), running = 0
   where id = p_agent_id and session = p_session;
 
-  select jsonb_agg(jsonb_build_object('id', id, 'attempt', attempt))
-  into v_claims
-  from executor.commands
-  where agent_id = p_agent_id and session = p_session and status = 'RUNNING';
+  v_claims := executor.claims_of(p_agent_id, p_session);
   if v_claims is not null then
-    perform executor.reoffer(p_session, v_claims, 'released');
+    perform executor.close_attempts(p_session, v_claims, 'released');
   end if;
 end
 $$;

@@ -1,8 +1,10 @@
--- Takes commands in: the ledger row and its ticket, in one transaction, and one NOTIFY a queue.
+-- Takes commands in: the ledger row and its ticket (or none, for a deferred one), in one transaction, and
+-- one NOTIFY a queue.
 --
--- p_batch: [{"id", "type", "payload", "queue"?, "priority"?}]. The caller draws the ids, so that a
--- batch can be repeated after a COMMIT whose outcome is unknown: what is there already stays as it is.
--- All or nothing. Errors: ZX001 unknown type, ZX002 unknown queue, ZX003 payload is no object, and
+-- p_batch: [{"id", "type", "payload", "queue"?, "priority"?, "runAt"? or "delayMs"?, "timeoutMs"?,
+-- "maxAttempts"?, "backoff"?: {"initialMs"?, "factor"?, "maxMs"?}, "delivery"?}]. The caller draws the ids,
+-- so that a batch can be repeated after a COMMIT whose outcome is unknown: what is there already stays as
+-- it is. All or nothing. Errors: ZX001 unknown type, ZX002 unknown queue, ZX003 payload is no object, and
 -- what the table refuses (22…, 23…); the caller repeats such a batch item by item.
 --
 -- created_at rises by a microsecond an item, so that first in, first out holds within a batch too.
@@ -15,6 +17,7 @@ as $$
 declare
   v_now timestamptz := clock_timestamp();
   v_added uuid[];
+  v_due_at timestamptz;
   v_bad text;
 begin
   select item ->> 'type'
@@ -48,36 +51,60 @@ begin
 
   with input as (
     select
-      (item ->> 'id')::uuid as id,
-      item ->> 'type' as type,
-      coalesce(item ->> 'queue', 'default') as queue,
-      coalesce((item ->> 'priority')::integer, 0) as priority,
-      item -> 'payload' as payload,
-      v_now + ordinal * interval '1 microsecond' as created_at
+      item,
+      item -> 'backoff' as backoff,
+      v_now + ordinal * interval '1 microsecond' as created_at,
+      coalesce(
+        (item ->> 'runAt')::timestamptz,
+        v_now + make_interval(secs => (item ->> 'delayMs')::double precision / 1000)
+      ) as run_at
     from jsonb_array_elements(p_batch) with ordinality as batch (item, ordinal)
   ),
   added as (
-    insert into executor.commands
-      (id, type, queue, priority, status, payload, timeout, created_at, updated_at)
+    insert into executor.commands (
+      id, type, queue, priority, status, payload, timeout, run_at, created_at, updated_at,
+      max_attempts, backoff_initial, backoff_factor, backoff_max, delivery
+    )
     select
-      i.id,
-      i.type,
-      i.queue,
-      i.priority,
-      'PENDING',
-      i.payload,
-      executor.attempt_timeout(t, i.payload),
+      (i.item ->> 'id')::uuid,
+      i.item ->> 'type',
+      coalesce(i.item ->> 'queue', 'default'),
+      coalesce((i.item ->> 'priority')::integer, 0),
+      case
+        when i.run_at > i.created_at then 'SCHEDULED'::executor.command_status
+        else 'PENDING'
+      end,
+      i.item -> 'payload',
+      coalesce(
+        make_interval(secs => (i.item ->> 'timeoutMs')::double precision / 1000),
+        executor.attempt_timeout(t, i.item -> 'payload')
+      ),
+      i.run_at,
       i.created_at,
-      i.created_at
+      i.created_at,
+      coalesce((i.item ->> 'maxAttempts')::integer, 3),
+      coalesce(
+        make_interval(secs => (i.backoff ->> 'initialMs')::double precision / 1000), interval '1 second'
+      ),
+      coalesce((i.backoff ->> 'factor')::double precision, 2),
+      coalesce(make_interval(secs => (i.backoff ->> 'maxMs')::double precision / 1000), interval '1 hour'),
+      coalesce((i.item ->> 'delivery')::executor.delivery, 'at_least_once')
     from input i
-    join executor.command_types t on t.type = i.type
+    join executor.command_types t on t.type = i.item ->> 'type'
     order by i.created_at
     on conflict (id) do nothing
-    returning id
+    returning id, status, run_at
   )
-  select array_agg(id) into v_added from added;
+  select array_agg(id) filter (where status = 'PENDING'), min(run_at) filter (where status = 'SCHEDULED')
+  into v_added, v_due_at
+  from added;
 
-  perform executor.offer(v_added);
+  if v_added is not null then
+    perform executor.offer(v_added);
+  end if;
+  if v_due_at is not null then
+    perform executor.announce_due(v_due_at);
+  end if;
 
   return query
     select (item ->> 'id')::uuid
@@ -86,4 +113,4 @@ begin
 end
 $$;
 comment on function executor.submit(jsonb) is
-  'Submits commands: [{"id", "type", "payload", "queue"?, "priority"?}]; answers their ids in order.';
+  'Submits commands: [{"id", "type", "payload", …}]; answers their ids in order.';

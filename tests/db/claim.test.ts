@@ -34,7 +34,7 @@ test('a claim takes no more than it asks for, oldest first', async () => {
 test('what has a higher priority is claimed first', async () => {
   await submit(database(), 3);
   const { rows } = await database().pool.query(
-    `select executor.submit_command('DELAY', '{"ms": 0}', p_priority => 5) as id`,
+    `select executor.submit_command('DELAY', '{"ms": 0}', '{"priority": 5}') as id`,
   );
   await using session = await startSession(database());
   const [first] = await session.claim(1);

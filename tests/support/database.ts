@@ -11,7 +11,7 @@ export interface TestDatabase extends Database {
 }
 
 /**
- * Gives the test file a migrated database. After every test, the ledger and the queue must agree.
+ * Gives the test file a migrated database. After every test, the ledger must keep its promises.
  *
  * Call the answer inside tests: the database is there once they run.
  */
@@ -25,7 +25,10 @@ export function useDatabase(): () => TestDatabase {
     database = { ...connect(url, { applicationName: 'test', max: 5 }), url };
   });
   afterEach(async () => {
-    const { rows } = await current().pool.query('select * from executor.ledger_queue_mismatch');
+    // I11 and I13 hold after healing only, which a test may not wait for.
+    const { rows } = await current().pool.query(
+      `select * from executor.invariants where violations <> 0 and invariant not in ('I11', 'I13')`,
+    );
     expect(rows).toEqual([]);
   });
   afterAll(async () => {

@@ -27,7 +27,7 @@ export interface Session {
   [Symbol.asyncDispose](): Promise<void>;
 }
 
-export const ERROR = { code: 'executor_error', message: 'no luck', retryable: true };
+export const ERROR = { code: 'executor_error', message: 'no luck', retryable: false };
 
 /** Registers an agent and opens what it claims with. */
 export async function startSession(

@@ -1,0 +1,46 @@
+-- Takes running commands back from a session; what follows is for end_attempt() to say.
+--
+-- p_claims: [{"id", "attempt"}]; what that session no longer owns is left alone. Answers the commands
+-- whose attempt was closed.
+--
+-- Lock order: tickets, then commands, ids ascending.
+create or replace function executor.close_attempts(
+  p_session uuid,
+  p_claims jsonb,
+  p_outcome executor.attempt_outcome,
+  p_counts boolean default true
+)
+returns setof uuid
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+set enable_seqscan = off
+set enable_bitmapscan = off
+as $$
+declare
+  v_claim record;
+begin
+  perform executor.lock_tickets(
+    array(select (claim ->> 'id')::uuid from jsonb_array_elements(p_claims) as claim)
+  );
+  for v_claim in
+    select distinct (claim ->> 'id')::uuid as id, (claim ->> 'attempt')::integer as attempt
+    from jsonb_array_elements(p_claims) as claim
+    order by 1
+  loop
+    perform
+    from executor.commands c
+    where c.id = v_claim.id
+      and c.attempt = v_claim.attempt
+      and c.session = p_session
+      and c.status::text = 'RUNNING'
+    for update;
+    if found then
+      perform executor.end_attempt(v_claim.id, p_outcome, null, p_counts);
+      return next v_claim.id;
+    end if;
+  end loop;
+end
+$$;
+comment on function executor.close_attempts(uuid, jsonb, executor.attempt_outcome, boolean) is
+  'Internal: takes running commands back from a session.';

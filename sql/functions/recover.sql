@@ -1,0 +1,74 @@
+-- Finds agents that are gone, and takes back what they ran. Answers how many commands.
+--
+-- An agent is lost when it has been silent for lost_after, or its session lock has been missing for a
+-- moment, both as observed. Level-triggered: any RUNNING command whose session is not its agent's live
+-- one, or that is far past its deadline. (An edge, "agents just lost", would miss a claim that commits
+-- a moment later.)
+--
+-- Lock order: agents, then tickets, then commands, ids ascending; whatever another session has locked
+-- is left for the next time.
+create or replace function executor.recover(p_limit integer default 500)
+returns integer
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_command record;
+  v_recovered integer := 0;
+  v_late jsonb := jsonb_build_object(
+    'code', 'timed_out', 'message', 'its agent did not end it at its deadline', 'retryable', true
+  );
+begin
+  perform executor.find_lost_agents();
+
+  for v_command in
+    select
+      c.id,
+      c.queue,
+      c.attempt,
+      c.session,
+      a.id is null or a.session <> c.session as is_superseded,
+      a.session = c.session and a.lost_at is null and a.signed_off_at is null as is_late
+    from executor.commands c
+    left join executor.agents a on a.id = c.agent_id
+    cross join executor.settings settings
+    cross join executor.clock clock
+    where c.status = 'RUNNING'
+      and (
+        a.id is null
+        or a.session <> c.session
+        or a.lost_at is not null
+        or a.signed_off_at is not null
+        or clock_timestamp() - greatest(c.deadline_at, clock.watching_since) > settings.deadline_grace
+      )
+    order by c.id
+    limit p_limit
+  loop
+    perform
+    from executor_queue.job t
+    where t.name = v_command.queue and t.id = v_command.id
+    for update skip locked;
+    continue when not found;
+    perform
+    from executor.commands c
+    where c.id = v_command.id
+      and c.attempt = v_command.attempt
+      and c.session = v_command.session
+      and c.status::text = 'RUNNING'
+    for update skip locked;
+    continue when not found;
+    if v_command.is_late then
+      perform executor.end_attempt(v_command.id, 'timed_out', v_late);
+    else
+      perform executor.end_attempt(
+        v_command.id, 'lost', null, p_counts => not v_command.is_superseded
+      );
+    end if;
+    v_recovered := v_recovered + 1;
+  end loop;
+  return v_recovered;
+end
+$$;
+comment on function executor.recover(integer) is
+  'Finds agents that are gone and takes back what they ran; answers how many commands.';

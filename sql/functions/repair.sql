@@ -1,0 +1,44 @@
+-- Mends commands whose row and ticket disagree, a stretch of the ledger at a time: belt and braces, for
+-- only a hand or a bug can bring that about. Answers how many; says each in the server's log.
+--
+-- Looks first, without locks; then repair_one() locks, looks again, and mends: the ledger is right. (A
+-- ticket without a command is harmless, as a claim of it changes nothing.)
+create or replace function executor.repair(p_limit integer default 1000)
+returns integer
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+set enable_seqscan = off
+set enable_bitmapscan = off
+as $$
+declare
+  v_from uuid;
+  v_to uuid;
+  v_id uuid;
+  v_repaired integer := 0;
+begin
+  select repaired_to into v_from from executor.clock;
+  select (array_agg(id order by id desc))[1] into v_to
+  from (select id from executor.commands where id > v_from order by id limit p_limit) as stretch;
+
+  for v_id in
+    select c.id
+    from executor.commands c
+    left join lateral (
+      select t.state::text from executor_queue.job t where t.name = c.queue and t.id = c.id limit 1
+    ) as ticket on true
+    where c.id > v_from
+      and c.id <= v_to
+      and ticket.state is distinct from
+        case c.status when 'PENDING' then 'created' when 'RUNNING' then 'active' end
+    order by 1
+  loop
+    v_repaired := v_repaired + executor.repair_one(v_id)::integer;
+  end loop;
+
+  update executor.clock set repaired_to = coalesce(v_to, '00000000-0000-0000-0000-000000000000');
+  return v_repaired;
+end
+$$;
+comment on function executor.repair(integer) is
+  'Mends commands whose row and ticket disagree, a stretch of the ledger at a time; answers how many.';
