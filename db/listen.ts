@@ -17,6 +17,8 @@ export interface ListenerOptions {
   onNotification: (channel: string, payload: string) => void;
   /** LISTEN is in force, at first and after each reconnect: look for what was missed. */
   onListening: () => void;
+  /** What a statement of ours raised as a notice or a warning. */
+  onNotice?: (message: string) => void;
   log: Logger;
 }
 
@@ -69,6 +71,7 @@ export class Listener {
     client.on('notification', ({ channel, payload }) =>
       this.#options.onNotification(channel, payload ?? ''),
     );
+    client.on('notice', ({ message }) => this.#options.onNotice?.(message ?? ''));
     try {
       await client.connect();
       for (const channel of this.#options.channels)

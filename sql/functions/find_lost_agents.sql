@@ -45,8 +45,8 @@ begin
       and (
         executor.observed_ms() - agent.beat_clock > extract(epoch from settings.lost_after) * 1000
         or (
-          clock_timestamp() - agent.unlocked_at > settings.unlocked_grace
-          and clock_timestamp() - clock.watching_since > settings.lost_after
+          clock_timestamp() > agent.unlocked_at + settings.unlocked_grace
+          and clock_timestamp() > clock.watching_since + settings.lost_after
         )
       )
     for update of agent skip locked

@@ -33,6 +33,7 @@ declare
   v_finished record;
   v_completed uuid[] := '{}';
   v_report record;
+  v_answers text[] := array_fill(null::text, array[jsonb_array_length(p_reports)]);
 begin
   if exists (
     select
@@ -72,22 +73,23 @@ begin
 
   for v_report in
     select
-      (report ->> 'id')::uuid as id,
-      (report ->> 'attempt')::integer as attempt,
+      ordinal,
       report,
       (report ->> 'id')::uuid = any (v_completed)
         and report = v_completions -> (report ->> 'id') as is_done
     from jsonb_array_elements(p_reports) with ordinality as batch (report, ordinal)
-    order by ordinal
+    order by (report ->> 'id')::uuid, ordinal
   loop
-    command_id := v_report.id;
-    attempt := v_report.attempt;
-    answer := case
+    v_answers[v_report.ordinal] := case
       when v_report.is_done then 'accepted'
       else executor.finish_one(v_report.report)
     end;
-    return next;
   end loop;
+
+  return query
+    select (report ->> 'id')::uuid, (report ->> 'attempt')::integer, v_answers[ordinal]
+    from jsonb_array_elements(p_reports) with ordinality as batch (report, ordinal)
+    order by ordinal;
 end
 $$;
 comment on function executor.finish(jsonb) is

@@ -27,7 +27,7 @@ begin
   set
     observed_ms = executor.observed_ms(),
     watching_since = case
-      when v_is_new_run or v_now - clock.ticked_at > interval '6 seconds' then v_now
+      when v_is_new_run or v_now > clock.ticked_at + interval '6 seconds' then v_now
       else clock.watching_since
     end,
     ticked_at = greatest(v_now, clock.ticked_at);

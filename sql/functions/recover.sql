@@ -40,7 +40,7 @@ begin
         or a.session <> c.session
         or a.lost_at is not null
         or a.signed_off_at is not null
-        or clock_timestamp() - greatest(c.deadline_at, clock.watching_since) > settings.deadline_grace
+        or clock_timestamp() > greatest(c.deadline_at, clock.watching_since) + settings.deadline_grace
       )
     order by c.id
     limit p_limit

@@ -14,7 +14,7 @@ begin
     raise exception 'pg_cron is not installed in this database: create extension pg_cron'
       using errcode = 'ZX006';
   end if;
-  if string_to_array(v_version, '.')::integer[] >= array[1, 5] then
+  if string_to_array(split_part(v_version, '-', 1), '.')::integer[] >= array[1, 5] then
     execute $cron$select cron.schedule('agent-executor', '1 second', 'call executor.tick(null)')$cron$;
     return 'every second';
   end if;
@@ -31,9 +31,10 @@ as $$
 declare
   v_end timestamptz := pg_catalog.clock_timestamp() + interval '58 seconds';
   v_due timestamptz;
+  v_now timestamptz;
 begin
   while pg_catalog.clock_timestamp() < v_end loop
-    call executor.tick(v_due);
+    call executor.tick(v_due, v_now);
     commit;
     perform pg_catalog.pg_sleep(1);
     commit;

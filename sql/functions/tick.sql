@@ -2,35 +2,52 @@
 -- one bad row does not stop the rest, and that the stamp "I ran" stands whatever follows.
 --
 -- Anybody may call it as often as they like: one runs at a time (a try lock), the others return at
--- once. Answers when the next deferred command is due; null when none is known, or somebody else ticks.
+-- once.
+--
+-- Answers when the next deferred command is due (null: none within a day) and the database's time, so
+-- that the caller can tell how long to wait, whatever its own clock says. A time in the past means: tick
+-- again soon, for there was more than one tick promotes, or somebody else is ticking. What is due and
+-- stays (its row is locked) is not answered: it waits for the next regular tick.
 --
 --   call executor.tick(null);
-create or replace procedure executor.tick(inout next_due_at timestamptz)
+create or replace procedure executor.tick(
+  inout next_due_at timestamptz,
+  inout answered_at timestamptz default null
+)
 language plpgsql
 as $$
 declare
+  c_most constant integer := 1000;
   v_step text;
+  -- What was due by then has been promoted.
+  v_promoted_to timestamptz := 'epoch';
 begin
-  next_due_at := null;
   foreach v_step in array array['observe', 'promote', 'recover', 'repair'] loop
-    if not pg_catalog.pg_try_advisory_xact_lock(7018969161888561254) then
-      return;
-    end if;
+    exit when not pg_catalog.pg_try_advisory_xact_lock(7018969161888561254);
     begin
-      execute pg_catalog.format('select executor.%I()', v_step);
+      if v_step = 'promote' then
+        v_promoted_to := pg_catalog.clock_timestamp();
+        if executor.promote(c_most) = c_most then
+          v_promoted_to := 'epoch';
+        end if;
+      else
+        execute pg_catalog.format('select executor.%I()', v_step);
+      end if;
     exception when others then
       raise warning 'agent-executor: % failed: %', v_step, sqlerrm;
     end;
     commit;
   end loop;
 
-  select c.run_at
+  select min(c.run_at)
   into next_due_at
   from executor.commands c
   where c.status = 'SCHEDULED'
-  order by c.run_at
-  limit 1;
+    and c.run_at > v_promoted_to
+    and c.run_at < pg_catalog.now() + interval '1 day';
+  answered_at := pg_catalog.clock_timestamp();
 end
 $$;
-comment on procedure executor.tick(timestamptz) is
-  'Runs what is due: promote, recover, repair. Answers when the next deferred command is due.';
+comment on procedure executor.tick(timestamptz, timestamptz) is
+  'Runs what is due: promote, recover, repair. Answers when the next deferred command is due, and the '
+  'time now.';

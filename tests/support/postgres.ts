@@ -18,12 +18,15 @@ export const THROWAWAY = { fsync: 'off', full_page_writes: 'off', max_wal_size: 
 
 const DEBIAN_15 = '/usr/lib/postgresql/15/bin';
 
-export async function startTestPostgres(binaries?: Binaries): Promise<TestPostgres> {
+export async function startTestPostgres(
+  binaries?: Binaries,
+  settings: Record<string, string> = {},
+): Promise<TestPostgres> {
   const parent = await temporaryDirectory();
   try {
     const server = await startPostgres({
       dir: join(parent, 'postgres'),
-      settings: THROWAWAY,
+      settings: { ...THROWAWAY, ...settings },
       ...(binaries && { binaries }),
     });
     return {
