@@ -46,7 +46,14 @@ export interface PostgresServer {
 const GRACE_MS = 5_000;
 
 /** For a machine that does other work too. Durable, as Postgres is by default. */
-const SETTINGS = { max_connections: '200', shared_buffers: '256MB', jit: 'off' };
+const SETTINGS = {
+  // 64 agents of three connections, some servers, and people.
+  max_connections: '250',
+  shared_buffers: '256MB',
+  jit: 'off',
+  // One line a message, without the statement's text or the row it would have written.
+  log_error_verbosity: 'terse',
+};
 
 /** @throws StartupError with one clear line when it cannot run here, or does already. */
 export async function startPostgres(options: PostgresOptions): Promise<PostgresServer> {

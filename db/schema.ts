@@ -40,14 +40,29 @@ export interface ExecutorAgents {
    * What executor.clock showed at the latest sign of life, in ms: silence is measured on it.
    */
   beat_clock: Generated<Int8>;
+  /**
+   * How many commands it executes at once.
+   */
   concurrency: number;
+  /**
+   * Where its process runs.
+   */
   host: string | null;
+  /**
+   * Its name; outlives its processes.
+   */
   id: string;
   /**
    * When it was found lost; null again as soon as it shows a sign of life.
    */
   lost_at: Timestamp | null;
+  /**
+   * Its process there.
+   */
   pid: number | null;
+  /**
+   * When its latest session began.
+   */
   registered_at: Timestamp;
   /**
    * How many commands it said it runs, at its last beat.
@@ -69,6 +84,9 @@ export interface ExecutorAgents {
    * Since when that lock has been missing; null while it is held.
    */
   unlocked_at: Timestamp | null;
+  /**
+   * The version of its code.
+   */
   version: string | null;
 }
 
@@ -88,18 +106,48 @@ export interface ExecutorAgentStates {
 }
 
 export interface ExecutorAttempts {
+  /**
+   * Who claimed it.
+   */
   agent_id: string;
+  /**
+   * Its number, from 1.
+   */
   attempt: number;
+  /**
+   * Whose attempt it was.
+   */
   command_id: string;
+  /**
+   * Why it failed or timed out: {"code", "message", "retryable"}.
+   */
   error: Json | null;
+  /**
+   * When it was closed.
+   */
   finished_at: Timestamp;
+  /**
+   * How it ended.
+   */
   outcome: ExecutorAttemptOutcome;
+  /**
+   * Which process of that agent.
+   */
   session: string;
+  /**
+   * When it was claimed.
+   */
   started_at: Timestamp;
 }
 
 export interface ExecutorClock {
+  /**
+   * Time that somebody watched, in ms.
+   */
   observed_ms: Generated<Int8>;
+  /**
+   * Holds the table to one row.
+   */
   one: Generated<boolean>;
   /**
    * Where repair() goes on.
@@ -127,6 +175,9 @@ export interface ExecutorCommandAttempts {
 }
 
 export interface ExecutorCommands {
+  /**
+   * The agent that runs it, or ran it last.
+   */
   agent_id: string | null;
   /**
    * The number of the latest claim, from 1; never falls and is never reused. 0: not yet claimed.
@@ -148,6 +199,9 @@ export interface ExecutorCommands {
    * The session's number for the claim that took this command; see beat().
    */
   claim_no: Int8 | null;
+  /**
+   * When it was submitted.
+   */
   created_at: Timestamp;
   /**
    * When the running attempt times out.
@@ -165,6 +219,9 @@ export interface ExecutorCommands {
    * Attempts that failed or timed out.
    */
   failures: Generated<number>;
+  /**
+   * When it was done for good.
+   */
   finished_at: Timestamp | null;
   /**
    * UUIDv7, drawn by the server or by submit_command().
@@ -182,11 +239,17 @@ export interface ExecutorCommands {
    * After more losses than this the command is FAILED as poison.
    */
   max_losses: Generated<number>;
+  /**
+   * What its executor gets: a JSON object.
+   */
   payload: Json;
   /**
    * -100 to 100; the higher is claimed first.
    */
   priority: Generated<number>;
+  /**
+   * Where agents find it: a pg-boss queue.
+   */
   queue: Generated<string>;
   /**
    * What the executor returned; set when COMPLETED.
@@ -200,41 +263,86 @@ export interface ExecutorCommands {
    * The agent process that owns the attempt; with id and attempt it is the fence for reports.
    */
   session: string | null;
+  /**
+   * When the latest attempt was claimed; null while it waits.
+   */
   started_at: Timestamp | null;
+  /**
+   * Where it is.
+   */
   status: ExecutorCommandStatus;
   /**
    * How long one attempt may take.
    */
   timeout: string;
+  /**
+   * What is to be done: a row of command_types.
+   */
   type: string;
+  /**
+   * When its row last changed.
+   */
   updated_at: Timestamp;
 }
 
 export interface ExecutorCommandTypes {
+  /**
+   * When it was first published.
+   */
   created_at: Generated<Timestamp>;
   /**
    * How long one attempt may take when the submitter does not say.
    */
   default_timeout: string;
+  /**
+   * One sentence for people who choose a type.
+   */
   description: string;
+  /**
+   * JSON Schema of the payload; servers check submissions against it.
+   */
   payload_schema: Json;
+  /**
+   * JSON Schema of the result.
+   */
   result_schema: Json;
   /**
    * A payload member, in milliseconds, that is added to default_timeout (DELAY: ms).
    */
   timeout_payload_key: string | null;
+  /**
+   * What submitters name.
+   */
   type: string;
+  /**
+   * When its contract last changed.
+   */
   updated_at: Generated<Timestamp>;
 }
 
 export interface ExecutorDefinitions {
+  /**
+   * When that was.
+   */
   applied_at: Generated<Timestamp>;
+  /**
+   * SHA-256 of the file as applied.
+   */
   checksum: string;
+  /**
+   * The file, below sql/.
+   */
   name: string;
 }
 
 export interface ExecutorIncarnation {
+  /**
+   * Holds the table to one row.
+   */
   one: Generated<boolean>;
+  /**
+   * When this run of the server began.
+   */
   postmaster_started_at: Timestamp;
 }
 
@@ -252,9 +360,21 @@ export interface ExecutorLedgerQueueMismatch {
 }
 
 export interface ExecutorMigrations {
+  /**
+   * When that was.
+   */
   applied_at: Generated<Timestamp>;
+  /**
+   * SHA-256 of the file as applied.
+   */
   checksum: string;
+  /**
+   * The number that its file name starts with.
+   */
   id: number;
+  /**
+   * The file, below sql/.
+   */
   name: string;
 }
 
@@ -271,6 +391,9 @@ export interface ExecutorSettings {
    * How long an agent may be silent, as observed.
    */
   lost_after: Generated<string>;
+  /**
+   * Holds the table to one row.
+   */
   one: Generated<boolean>;
   /**
    * How long an agent's session lock may be missing: it may just be reconnecting.

@@ -38,7 +38,14 @@ set enable_mergejoin = off
 as $$
 declare
   v_unstarted jsonb;
+  v_running text[] := array(
+    select concat_ws(' ', (claim ->> 'id')::uuid, (claim ->> 'attempt')::integer)
+    from jsonb_array_elements(p_running) as claim
+  );
 begin
+  if p_running is null or p_queues is null then
+    raise exception 'p_running and p_queues are needed, if empty' using errcode = '22004';
+  end if;
   update executor.agents
   set
     beat_at = clock_timestamp(),
@@ -58,7 +65,7 @@ begin
       and c.session = p_session
       and c.status = 'RUNNING'
       and c.claim_no <= p_settled_claim_no
-      and not p_running @> jsonb_build_array(jsonb_build_object('id', c.id, 'attempt', c.attempt));
+      and concat_ws(' ', c.id, c.attempt) <> all (v_running);
     if v_unstarted is not null then
       perform executor.close_attempts(p_session, v_unstarted, 'unstarted');
     end if;

@@ -28,7 +28,7 @@ declare
   v_failures integer;
   v_losses integer;
   v_status executor.command_status;
-  v_error jsonb := p_error;
+  v_error jsonb := nullif(p_error, 'null');
   v_run_at timestamptz;
   -- The attempt that ends a command stays on its row; any other becomes a row in attempts.
   v_stays boolean := false;

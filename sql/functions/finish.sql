@@ -16,7 +16,7 @@
 --
 -- Statistics must not matter: to a planner that saw the queue and the index of running commands
 -- empty, reading all of them looks cheaper than looking up. So there is no join whose order it could
--- get wrong (reports are looked up in an object by id), status::text keeps it from that index, and
+-- get wrong (reports are looked up in an object, by fence), status::text keeps it from that index, and
 -- tickets are deleted one by one.
 create or replace function executor.finish(p_reports jsonb)
 returns table (command_id uuid, attempt integer, answer text)
@@ -31,7 +31,7 @@ declare
   v_completions jsonb;
   v_ids uuid[];
   v_finished record;
-  v_completed uuid[] := '{}';
+  v_completed text[] := '{}';
   v_report record;
   v_answers text[] := array_fill(null::text, array[jsonb_array_length(p_reports)]);
 begin
@@ -44,10 +44,13 @@ begin
       using errcode = 'ZX004';
   end if;
 
-  -- Of two reports for one command only the later attempt's can be of its owner.
   select
-    jsonb_object_agg((report ->> 'id')::uuid, report order by (report ->> 'attempt')::integer)
-      filter (where report ->> 'outcome' = 'completed'),
+    jsonb_object_agg(
+      concat_ws(
+        ' ', (report ->> 'id')::uuid, (report ->> 'attempt')::integer, (report ->> 'session')::uuid
+      ),
+      report
+    ) filter (where report ->> 'outcome' = 'completed'),
     array_agg((report ->> 'id')::uuid)
   into v_completions, v_ids
   from jsonb_array_elements(p_reports) as report;
@@ -58,25 +61,26 @@ begin
     update executor.commands c
     set
       status = 'COMPLETED',
-      result = v_completions -> c.id::text -> 'result',
+      result = v_completions -> concat_ws(' ', c.id, c.attempt, c.session) -> 'result',
       finished_at = clock_timestamp(),
       updated_at = clock_timestamp()
     where c.id = any (v_ids)
       and c.status::text = 'RUNNING'
-      and c.attempt = (v_completions -> c.id::text ->> 'attempt')::integer
-      and c.session = (v_completions -> c.id::text ->> 'session')::uuid
-    returning c.id, c.queue
+      and v_completions ? concat_ws(' ', c.id, c.attempt, c.session)
+    returning c.id, c.queue, concat_ws(' ', c.id, c.attempt, c.session) as fence
   loop
     delete from executor_queue.job t where t.name = v_finished.queue and t.id = v_finished.id;
-    v_completed := v_completed || v_finished.id;
+    v_completed := v_completed || v_finished.fence;
   end loop;
 
   for v_report in
     select
       ordinal,
       report,
-      (report ->> 'id')::uuid = any (v_completed)
-        and report = v_completions -> (report ->> 'id') as is_done
+      report ->> 'outcome' = 'completed'
+        and concat_ws(
+          ' ', (report ->> 'id')::uuid, (report ->> 'attempt')::integer, (report ->> 'session')::uuid
+        ) = any (v_completed) as is_done
     from jsonb_array_elements(p_reports) with ordinality as batch (report, ordinal)
     order by (report ->> 'id')::uuid, ordinal
   loop

@@ -2,7 +2,7 @@
 -- one bad row does not stop the rest, and that the stamp "I ran" stands whatever follows.
 --
 -- Anybody may call it as often as they like: one runs at a time (a try lock), the others return at
--- once.
+-- once. Repair, which is the dear one and never urgent, runs in the first tick of a second only.
 --
 -- Answers when the next deferred command is due (null: none within a day) and the database's time, so
 -- that the caller can tell how long to wait, whatever its own clock says. A time in the past means: tick
@@ -19,10 +19,15 @@ as $$
 declare
   c_most constant integer := 1000;
   v_step text;
+  v_is_new_second boolean;
   -- What was due by then has been promoted.
   v_promoted_to timestamptz := 'epoch';
 begin
+  select pg_catalog.date_trunc('second', ticked_at) < pg_catalog.date_trunc('second', pg_catalog.now())
+  into v_is_new_second
+  from executor.clock;
   foreach v_step in array array['observe', 'promote', 'recover', 'repair'] loop
+    continue when v_step = 'repair' and not v_is_new_second;
     exit when not pg_catalog.pg_try_advisory_xact_lock(7018969161888561254);
     begin
       if v_step = 'promote' then

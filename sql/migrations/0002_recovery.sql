@@ -104,6 +104,54 @@ create unlogged table executor.incarnation (
 comment on table executor.incarnation is
   'This run of the server. Unlogged: a crash empties it, which tells that all session locks are gone.';
 
+-- `\d+` is the manual.
+comment on column executor.agents.id is 'Its name; outlives its processes.';
+comment on column executor.agents.registered_at is 'When its latest session began.';
+comment on column executor.agents.concurrency is 'How many commands it executes at once.';
+comment on column executor.agents.host is 'Where its process runs.';
+comment on column executor.agents.pid is 'Its process there.';
+comment on column executor.agents.version is 'The version of its code.';
+comment on column executor.attempts.command_id is 'Whose attempt it was.';
+comment on column executor.attempts.attempt is 'Its number, from 1.';
+comment on column executor.attempts.agent_id is 'Who claimed it.';
+comment on column executor.attempts.session is 'Which process of that agent.';
+comment on column executor.attempts.started_at is 'When it was claimed.';
+comment on column executor.attempts.finished_at is 'When it was closed.';
+comment on column executor.attempts.outcome is 'How it ended.';
+comment on column executor.attempts.error is
+  'Why it failed or timed out: {"code", "message", "retryable"}.';
+comment on column executor.clock.one is 'Holds the table to one row.';
+comment on column executor.clock.observed_ms is 'Time that somebody watched, in ms.';
+comment on column executor.command_types.type is 'What submitters name.';
+comment on column executor.command_types.description is
+  'One sentence for people who choose a type.';
+comment on column executor.command_types.payload_schema is
+  'JSON Schema of the payload; servers check submissions against it.';
+comment on column executor.command_types.result_schema is 'JSON Schema of the result.';
+comment on column executor.command_types.created_at is 'When it was first published.';
+comment on column executor.command_types.updated_at is 'When its contract last changed.';
+comment on column executor.commands.type is 'What is to be done: a row of command_types.';
+comment on column executor.commands.queue is 'Where agents find it: a pg-boss queue.';
+comment on column executor.commands.status is 'Where it is.';
+comment on column executor.commands.payload is 'What its executor gets: a JSON object.';
+comment on column executor.commands.agent_id is 'The agent that runs it, or ran it last.';
+comment on column executor.commands.created_at is 'When it was submitted.';
+comment on column executor.commands.updated_at is 'When its row last changed.';
+comment on column executor.commands.started_at is
+  'When the latest attempt was claimed; null while it waits.';
+comment on column executor.commands.finished_at is 'When it was done for good.';
+comment on column executor.definitions.name is 'The file, below sql/.';
+comment on column executor.definitions.checksum is 'SHA-256 of the file as applied.';
+comment on column executor.definitions.applied_at is 'When that was.';
+comment on column executor.incarnation.one is 'Holds the table to one row.';
+comment on column executor.incarnation.postmaster_started_at is
+  'When this run of the server began.';
+comment on column executor.migrations.id is 'The number that its file name starts with.';
+comment on column executor.migrations.name is 'The file, below sql/.';
+comment on column executor.migrations.checksum is 'SHA-256 of the file as applied.';
+comment on column executor.migrations.applied_at is 'When that was.';
+comment on column executor.settings.one is 'Holds the table to one row.';
+
 -- Replaced by close_attempts(); the signatures of these have grown.
 drop function if exists executor.reoffer(uuid, jsonb, executor.attempt_outcome);
 drop function if exists executor.submit_command(text, jsonb, text, integer);

@@ -86,7 +86,7 @@ test('a database that is not migrated is refused by whoever needs it', async () 
   await expect(checkDatabase(database)).rejects.toThrow(/npm run migrate/);
 });
 
-test('every table, view, function, type and schema of ours has a comment', async () => {
+test('every table, column, view, function, type and schema of ours has a comment', async () => {
   const database = await emptyDatabase();
   await migrate(database.url, { types });
   const { rows } = await database.pool.query(`
@@ -94,6 +94,12 @@ test('every table, view, function, type and schema of ours has a comment', async
     from pg_class
     where relnamespace = 'executor'::regnamespace and relkind in ('r', 'v')
       and obj_description(oid, 'pg_class') is null
+    union all
+    select 'column ' || relname || '.' || attname
+    from pg_class
+    join pg_attribute on attrelid = pg_class.oid and attnum > 0 and not attisdropped
+    where relnamespace = 'executor'::regnamespace and relkind = 'r'
+      and col_description(pg_class.oid, attnum) is null
     union all
     select 'function ' || proname
     from pg_proc

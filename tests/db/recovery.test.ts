@@ -255,7 +255,10 @@ test('a ticket that a hand has deleted, or a stray one, is mended', async () => 
     `insert into executor_queue.job (id, name, start_after) values ($1, 'default', '-infinity')`,
     [stray],
   );
-  await execute(`update executor.clock set repaired_to = '00000000-0000-0000-0000-000000000000'`);
+  await execute(
+    `update executor.clock
+     set repaired_to = '00000000-0000-0000-0000-000000000000', ticked_at = '-infinity'`,
+  );
   await tick(database().pool);
   const { rows } = await execute('select id, state::text from executor_queue.job');
   expect(rows).toEqual([{ id: lost, state: 'active' }]);
