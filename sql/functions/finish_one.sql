@@ -37,7 +37,11 @@ begin
     end if;
     return case
       when v_command.status = 'COMPLETED' and v_outcome = 'completed' then 'accepted'
-      when v_command.status = 'FAILED' and v_outcome <> 'completed' then 'accepted'
+      -- A repeat says the same again. Other words: recovery timed it out before the report came.
+      when v_command.status = 'FAILED'
+        and v_outcome <> 'completed'
+        and v_command.error = coalesce(p_report -> 'error', jsonb_build_object('code', v_outcome))
+        then 'accepted'
       else 'stale'
     end;
   end if;

@@ -28,7 +28,7 @@ begin
       c.queue,
       c.attempt,
       c.session,
-      a.id is null or a.session <> c.session as is_superseded,
+      a.id is null or a.session <> c.session or a.signed_off_at is not null as is_superseded,
       a.session = c.session and a.lost_at is null and a.signed_off_at is null as is_late
     from executor.commands c
     left join executor.agents a on a.id = c.agent_id

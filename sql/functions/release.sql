@@ -2,23 +2,30 @@
 -- at_most_once, what was started is FAILED as interrupted all the same.)
 --
 -- p_claims: [{"id", "attempt"}] of one session. Answers, per claim and in order, accepted, stale or
--- unknown, as finish() does.
+-- unknown, as finish() does: accepted also when it had been given back before.
 create or replace function executor.release(p_session uuid, p_claims jsonb)
 returns table (command_id uuid, attempt integer, answer text)
 language plpgsql
 volatile
 set search_path = pg_catalog, pg_temp
+set enable_seqscan = off
+set enable_bitmapscan = off
 as $$
-declare
-  v_released uuid[];
 begin
-  v_released := array(select executor.close_attempts(p_session, p_claims, 'released'));
+  perform executor.close_attempts(p_session, p_claims, 'released');
   return query
     select
       (claim ->> 'id')::uuid,
       (claim ->> 'attempt')::integer,
       case
-        when (claim ->> 'id')::uuid = any (v_released) then 'accepted'
+        when exists (
+          select
+          from executor.attempts a
+          where a.command_id = (claim ->> 'id')::uuid
+            and a.attempt = (claim ->> 'attempt')::integer
+            and a.session = p_session
+            and a.outcome = 'released'
+        ) then 'accepted'
         when exists (select from executor.commands c where c.id = (claim ->> 'id')::uuid) then 'stale'
         else 'unknown'
       end

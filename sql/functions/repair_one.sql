@@ -15,6 +15,12 @@ declare
   v_command executor.commands;
 begin
   select queue into v_queue from executor.commands where id = p_id;
+  perform from executor_queue.job where name = v_queue and id = p_id for update skip locked;
+  select * into v_command from executor.commands where id = p_id for update skip locked;
+  if not found then
+    return false;
+  end if;
+  -- Again, now that the command stays as it is: one that has come since, or is taken, is a claim's.
   select state::text into v_ticket
   from executor_queue.job
   where name = v_queue and id = p_id
@@ -22,11 +28,9 @@ begin
   if not found and exists (select from executor_queue.job where name = v_queue and id = p_id) then
     return false;
   end if;
-  select * into v_command from executor.commands where id = p_id for update skip locked;
-  if not found
-    or v_ticket is not distinct from (
-      case v_command.status when 'PENDING' then 'created' when 'RUNNING' then 'active' end
-    ) then
+  if v_ticket is not distinct from (
+    case v_command.status when 'PENDING' then 'created' when 'RUNNING' then 'active' end
+  ) then
     return false;
   end if;
 

@@ -91,7 +91,8 @@ begin
       coalesce((i.item ->> 'delivery')::executor.delivery, 'at_least_once')
     from input i
     join executor.command_types t on t.type = i.item ->> 'type'
-    order by i.created_at
+    -- By id: two batches that share ids, as repeated ones do, then wait for each other in one order.
+    order by 1
     on conflict (id) do nothing
     returning id, status, run_at
   )

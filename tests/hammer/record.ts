@@ -1,0 +1,115 @@
+// What the hammer itself knows: what was acknowledged, handed out, executed and accepted. Whatever
+// contradicts the ledger's promises is a violation, and the first one ends the run.
+
+import type { ClaimedCommand } from '../../db/queue.ts';
+
+export interface Spec {
+  id: string;
+  delivery: 'at_least_once' | 'at_most_once';
+}
+
+export interface HandedOut {
+  id: string;
+  attempt: number;
+  agentId: string;
+  session: string;
+}
+
+/** How an attempt ended, according to an answer `accepted`. `result` only of completions. */
+export interface Accepted {
+  id: string;
+  attempt: number;
+  session: string;
+  outcome: string;
+  result?: unknown;
+}
+
+const MOST_VIOLATIONS = 20;
+
+export class Record {
+  readonly submitted = new Map<string, Spec>();
+  readonly acknowledged = new Set<string>();
+  readonly handedOut = new Map<string, HandedOut>();
+  readonly executed = new Map<string, number>();
+  readonly accepted = new Map<string, Accepted>();
+  /** Commands whose ticket was forged or torn out by hand: repair has to mend these, and only these. */
+  readonly forged = new Set<string>();
+  readonly violations: { text: string; ids: string[] }[] = [];
+  readonly counts = new Map<string, number>();
+  readonly #unjudged: Accepted[] = [];
+  readonly #history = new Map<string, string[]>();
+  readonly #startedAt = performance.now();
+  readonly #failed = new AbortController();
+
+  /** Aborted at the first violation. */
+  get failed(): AbortSignal {
+    return this.#failed.signal;
+  }
+
+  get elapsedMs(): number {
+    return Math.round(performance.now() - this.#startedAt);
+  }
+
+  violation(text: string, ...ids: string[]): void {
+    if (this.violations.length < MOST_VIOLATIONS)
+      this.violations.push({ text: `after ${this.elapsedMs} ms: ${text}`, ids });
+    this.#failed.abort();
+  }
+
+  count(what: string, by = 1): void {
+    this.counts.set(what, (this.counts.get(what) ?? 0) + by);
+  }
+
+  /** Adds a line to a command's history, which is printed when it turns out to be an offender. */
+  note(id: string, text: string): void {
+    const lines = this.#history.get(id) ?? [];
+    this.#history.set(id, lines);
+    lines.push(`${String(this.elapsedMs).padStart(6)} ms  ${text}`);
+  }
+
+  history(id: string): string[] {
+    return this.#history.get(id) ?? [];
+  }
+
+  submit(spec: Spec): void {
+    const { id, ...rest } = spec;
+    this.submitted.set(id, spec);
+    this.note(id, `submitted ${JSON.stringify(rest)}`);
+  }
+
+  handOut(command: ClaimedCommand, owner: { agentId: string; session: string }): void {
+    const key = `${command.id}/${command.attempt}`;
+    this.note(command.id, `attempt ${command.attempt} handed to ${owner.agentId} ${owner.session}`);
+    if (this.handedOut.has(key)) this.violation(`attempt ${key} was handed out twice`, command.id);
+    this.handedOut.set(key, { id: command.id, attempt: command.attempt, ...owner });
+    this.count('handed out');
+  }
+
+  execute({ id, attempt }: ClaimedCommand): void {
+    const times = (this.executed.get(id) ?? 0) + 1;
+    this.executed.set(id, times);
+    this.note(id, `attempt ${attempt} executes`);
+    if (times > 1 && this.submitted.get(id)?.delivery === 'at_most_once')
+      this.violation('an at-most-once command was executed twice', id);
+    this.count('executed');
+  }
+
+  answer(answer: string, about: Accepted): void {
+    const { id, attempt, outcome } = about;
+    this.note(id, `attempt ${attempt} reported ${outcome}: ${answer}`);
+    this.count(answer);
+    if (answer === 'unknown') this.violation('a command that was claimed is unknown', id);
+    if (answer !== 'accepted') return;
+    const key = `${id}/${attempt}`;
+    const before = this.accepted.get(key);
+    if (before && (before.outcome !== outcome || before.session !== about.session))
+      this.violation(`attempt ${key} was accepted as ${before.outcome} and as ${outcome}`, id);
+    this.accepted.set(key, about);
+    this.#unjudged.push(about);
+  }
+
+  /** What was accepted since this was last asked. */
+  takeUnjudged(): Accepted[] {
+    return this.#unjudged.splice(0);
+  }
+}
