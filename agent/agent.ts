@@ -5,18 +5,24 @@
 // It claims when it is woken (NOTIFY, a beat that says work waits, a new connection) and, once the
 // queue gave it all that it asked for, whenever a slot becomes free; it never polls. A slot is free
 // when its command was executed; as many again may wait for their report to be acknowledged.
+//
+// Between execution and report an outcome is written to the journal. Without a journal that can be
+// written nothing is claimed, and a command that the journal knows as completed is not executed again.
 
-import { setTimeout as sleep } from 'node:timers/promises';
-import type { AttemptKey, Beat, BeatAnswer, Report } from '../db/agents.ts';
+import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises';
+import type { AttemptKey, Beat } from '../db/agents.ts';
 import type { ClaimedCommand } from '../db/queue.ts';
 import type { Logger } from '../runtime/log.ts';
 import { Attempt } from './attempt.ts';
 import type { ExecutorRegistry } from './executors/executor.ts';
+import type { Outcome } from './journal-file.ts';
+import type { Journal } from './journal.ts';
 import { Reporter } from './reporter.ts';
 import type { Transport } from './transports/transport.ts';
 
 export interface AgentOptions {
   transport: Transport;
+  journal: Journal;
   executors: ExecutorRegistry;
   /** How many commands may execute at once. */
   concurrency: number;
@@ -28,11 +34,12 @@ const GOODBYE_MS = 1_500;
 
 export class Agent {
   readonly #transport: Transport;
+  readonly #journal: Journal;
   readonly #executors: ExecutorRegistry;
   readonly #concurrency: number;
   readonly #log: Logger;
   readonly #reporter: Reporter;
-  /** Every attempt that executes or has yet to be acknowledged, by command id. */
+  /** The newest attempt of each command that executes or has yet to be acknowledged, by its id. */
   readonly #attempts = new Map<string, Attempt>();
   #executing = 0;
   #moreMayWait = false;
@@ -43,10 +50,15 @@ export class Agent {
 
   constructor(options: AgentOptions) {
     this.#transport = options.transport;
+    this.#journal = options.journal;
     this.#executors = options.executors;
     this.#concurrency = options.concurrency;
     this.#log = options.log;
-    this.#reporter = new Reporter((reports) => this.#transport.finish(reports), options.log);
+    this.#reporter = new Reporter({
+      journal: options.journal,
+      finish: (reports) => this.#transport.finish(reports),
+      log: options.log,
+    });
   }
 
   /** Work may be waiting: claim, if there is a free slot. */
@@ -55,18 +67,22 @@ export class Agent {
     this.#pump();
   }
 
-  /** What a beat tells the database. */
+  /** What a beat tells the database; asked before each. */
   state(): Omit<Beat, 'queues'> {
+    this.#journal.check();
+    // It may have become writable, and nobody says again that work waits.
+    this.#pumpSoon();
     return { running: this.#running(), settledClaimNo: this.#transport.settledClaimNo };
   }
 
-  /** What a beat tells the agent. */
-  heed(answer: BeatAnswer): void {
-    for (const id of answer.revoked) {
-      this.#log.warn({ commandId: id }, 'no longer ours: aborting');
-      this.#attempts.get(id)?.abort('revoked');
+  /** A beat found that these are no longer ours. A newer attempt of the same command may be. */
+  revoke(attempts: AttemptKey[]): void {
+    for (const { id, attempt } of attempts) {
+      const running = this.#attempts.get(id);
+      if (running?.command.attempt !== attempt) continue;
+      this.#log.warn({ commandId: id, attempt }, 'no longer ours: aborting');
+      running.abort('revoked');
     }
-    if (answer.ready) this.wake();
   }
 
   /**
@@ -91,6 +107,7 @@ export class Agent {
 
   #pump(): void {
     if (this.#claiming || this.#draining || !this.#moreMayWait || this.#free() < 1) return;
+    if (!this.#journal.canRecord()) return;
     this.#claiming = this.#claim().finally(() => {
       this.#claiming = undefined;
       this.#pump();
@@ -131,25 +148,29 @@ export class Agent {
   #start(command: ClaimedCommand): void {
     const log = this.#log.child({ commandId: command.id, attempt: command.attempt });
     const attempt = new Attempt(command, log);
+    // That it could be claimed anew shows that an attempt of it that still runs here is not ours.
+    this.#attempts.get(command.id)?.abort('revoked');
     this.#attempts.set(command.id, attempt);
     this.#executing += 1;
-    log.debug({ type: command.type }, 'executing');
     void this.#carryOut(attempt, log);
   }
 
   async #carryOut(attempt: Attempt, log: Logger): Promise<void> {
-    const report = await attempt.run(this.#executors);
+    const outcome = await attempt.run(this.#executors, this.#journal);
     this.#executing -= 1;
     this.#pumpSoon();
-    if (report) await this.#report(report, attempt.command.type, log);
-    this.#attempts.delete(attempt.command.id);
+    const { id, type } = attempt.command;
+    if (outcome) await this.#report(outcome, type, log);
+    // A newer attempt of this command may have taken its place.
+    if (this.#attempts.get(id) === attempt) this.#attempts.delete(id);
     this.#pumpSoon();
     this.#settleIdle();
   }
 
-  async #report(report: Report, type: string, log: Logger): Promise<void> {
+  async #report(outcome: Outcome, type: string, log: Logger): Promise<void> {
+    const { report } = outcome;
     try {
-      const answer = await this.#reporter.report(report);
+      const answer = await this.#reporter.report(outcome);
       if (answer !== 'accepted') log.warn({ answer }, 'the report came too late');
       else if (report.outcome === 'completed') log.info({ type }, 'completed');
       else log.warn({ type, error: report.error }, report.outcome);
@@ -161,9 +182,13 @@ export class Agent {
   async #sayGoodbye(): Promise<boolean> {
     try {
       await this.#claiming;
-      const left = [...this.#attempts.values()];
-      for (const attempt of left) attempt.abort('released');
+      for (const attempt of this.#attempts.values()) attempt.abort('released');
+      // What ended at the same moment comes first: it is to be reported.
+      await nextTurn();
+      const left = [...this.#attempts.values()].filter((attempt) => !attempt.hasOutcome);
       await this.#giveBack(left.map(({ command }) => command));
+      // The ledger takes back all that an agent holds when it signs off: its reports go first.
+      await this.#whenIdle.promise;
       await this.#transport.signOff();
       return true;
     } catch (error) {

@@ -2,16 +2,26 @@
 
 import { parseArgs } from 'node:util';
 import { z } from 'zod';
-import { commonSettings, ConfigError, integer, readEnvironment } from '../runtime/environment.ts';
+import {
+  commonSettings,
+  ConfigError,
+  databaseUrl,
+  integer,
+  readEnvironment,
+} from '../runtime/environment.ts';
 
 const settings = {
   ...commonSettings,
+  DATABASE_DIRECT_URL: databaseUrl.optional(),
   AGENT_ID: z
     .string()
     .regex(/^[A-Za-z0-9._-]{1,64}$/, 'expected 1 to 64 of the characters A-Z a-z 0-9 . _ -')
     .optional(),
   CONCURRENCY: integer(1, 1_000).default(10),
   SHUTDOWN_TIMEOUT_MS: integer(0, 3_600_000).default(30_000),
+  /** Simulated crashes; see crash.ts. */
+  KILL_AFTER: decimal('a number of seconds from 0.001 to 1000000', 0.001, 1_000_000).optional(),
+  RANDOM_FAILURES: decimal('a probability from 0 to 1', 0, 1).default(0),
   SERVER_URL: z.undefined('the HTTP transport is not there yet; use DATABASE_URL').optional(),
 };
 
@@ -22,11 +32,40 @@ export function readConfig(environment: NodeJS.ProcessEnv, args: string[]): Agen
   return readEnvironment(settings, { ...environment, ...readFlags(args) });
 }
 
+function decimal(what: string, min: number, max: number) {
+  const expected = `expected ${what}`;
+  return z
+    .string()
+    .regex(/^\d{0,7}\.?\d{1,6}$/, expected)
+    .transform(Number)
+    .pipe(z.number().min(min, expected).max(max, expected));
+}
+
+const FLAGS = {
+  concurrency: { type: 'string' },
+  'kill-after': { type: 'string' },
+  'random-failures': { type: 'string' },
+} as const;
+
+/** What `--random-failures` means when it stands alone. */
+const RANDOM_FAILURES = '--random-failures=0.1';
+
 function readFlags(args: string[]): NodeJS.ProcessEnv {
+  // parseArgs knows no flags whose value is optional.
+  const whole = args.map((arg) => (arg === '--random-failures' ? RANDOM_FAILURES : arg));
+  const flags = Object.entries(parse(whole)).map(([flag, value]) => {
+    // An empty variable counts as unset; an empty flag is a mistake.
+    if (value === '') throw new ConfigError(`Option '--${flag}' needs a value.`);
+    return [flag.toUpperCase().replaceAll('-', '_'), value] as const;
+  });
+  return Object.fromEntries(flags);
+}
+
+function parse(args: string[]): Record<string, string | undefined> {
   try {
-    const { values } = parseArgs({ args, options: { concurrency: { type: 'string' } } });
-    return values.concurrency === undefined ? {} : { CONCURRENCY: values.concurrency };
+    return parseArgs({ args, options: FLAGS }).values;
   } catch (cause) {
-    throw new ConfigError((cause as Error).message, { cause });
+    const message = (cause as Error).message.replaceAll(/\s+/g, ' ');
+    throw new ConfigError(message, { cause });
   }
 }

@@ -1,90 +1,110 @@
-// An agent's identity on disk: DATA_DIR/agent-<id>/journal.db, locked by the process that is this
-// agent. The lock is SQLite's, which the kernel drops when the process dies, however it dies.
+// The journal while the agent works: an attempt's outcome is on disk before it is reported.
+//
+// Outcomes that arrive in one turn of the event loop share a commit. node:sqlite blocks the event loop
+// meanwhile: for well under a millisecond as a rule, for longer when the disk is busy; the lifeline
+// beats in a thread of its own.
+//
+// A journal that cannot be written, or has no space, keeps the agent from claiming, and from nothing else:
+// what runs goes on, and what it comes to is reported unrecorded. Every beat tries whether it can be
+// written again. (Space is looked at before each claim; another failure shows at the first write, when
+// one more claim may be on its way.)
 
-import { randomBytes } from 'node:crypto';
-import { mkdirSync, readdirSync } from 'node:fs';
-import { hostname } from 'node:os';
-import { join } from 'node:path';
-import { DatabaseSync } from 'node:sqlite';
-import { ConfigError } from '../runtime/environment.ts';
+import { Batcher } from '../db/batcher.ts';
+import type { Logger } from '../runtime/log.ts';
+import { isDamage } from './journal-damage.ts';
+import type { JournalFile, Outcome } from './journal-file.ts';
+import type { Executed } from './journal-rows.ts';
 
-export interface Journal {
-  agentId: string;
-  close(): void;
-}
+const MAX_BATCH = 500;
 
-/**
- * Opens the journal of `agentId`; without one, adopts a journal of `dataDir` that nobody uses (an
- * agent that died or stopped lives on), else starts a new one under a new id.
- *
- * @throws ConfigError when another process uses the journal of `agentId`, or nothing can be written.
- */
-export function openJournal(dataDir: string, agentId?: string): Journal {
-  if (agentId !== undefined) {
-    const journal = tryOpen(dataDir, agentId);
-    if (journal) return journal;
-    throw new ConfigError(
-      `Agent ${agentId} runs already: another process uses its journal in ${dataDir}.`,
-    );
+/** The number of a recorded outcome; undefined when it could not be recorded. */
+type Receipt = number | undefined;
+
+export class Journal {
+  readonly #file: JournalFile;
+  readonly #session: string;
+  readonly #log: Logger;
+  readonly #batcher = new Batcher<Outcome, Receipt>(
+    (outcomes) => Promise.resolve(this.#append(outcomes)),
+    { maxItems: MAX_BATCH },
+  );
+  #state: 'usable' | 'unusable' | 'damaged' = 'usable';
+
+  /** `session` is the one that the outcomes to come belong to. */
+  constructor(file: JournalFile, session: string, log: Logger) {
+    this.#file = file;
+    this.#session = session;
+    this.#log = log;
+    // Before anything is claimed: a disk may have been full for long.
+    this.#attempt(() => file.probe());
   }
-  for (const candidate of knownAgents(dataDir)) {
-    const journal = tryOpen(dataDir, candidate);
-    if (journal) return journal;
-  }
-  // An agent that starts at the same moment may adopt the new journal before it is locked here.
-  for (let tries = 0; tries < 10; tries += 1) {
-    const journal = tryOpen(dataDir, newAgentId());
-    if (journal) return journal;
-  }
-  throw new ConfigError(`Cannot lock a new journal in ${dataDir}.`);
-}
 
-function newAgentId(): string {
-  const host = hostname()
-    .replaceAll(/[^A-Za-z0-9._-]/g, '-')
-    .slice(0, 40);
-  return `${host}-${randomBytes(4).toString('hex')}`;
-}
-
-function knownAgents(dataDir: string): string[] {
-  try {
-    return readdirSync(dataDir)
-      .map((name) => /^agent-([A-Za-z0-9._-]{1,64})$/.exec(name)?.[1])
-      .filter((id) => id !== undefined)
-      .sort();
-  } catch {
-    return [];
+  /** Whether outcomes can be recorded, as far as can be told: to be asked before each claim. */
+  canRecord(): boolean {
+    return this.#state === 'usable' && this.#attempt(() => this.#file.requireSpace());
   }
-}
 
-function tryOpen(dataDir: string, agentId: string): Journal | undefined {
-  const dir = join(dataDir, `agent-${agentId}`);
-  try {
-    mkdirSync(dir, { recursive: true, mode: 0o700 });
-    const database = new DatabaseSync(join(dir, 'journal.db'));
+  /** Resolves when the outcome is on disk, or cannot be brought there. Never rejects. */
+  record(outcome: Outcome): Promise<Receipt> {
+    return this.#batcher.add(outcome);
+  }
+
+  /** The ledger has answered. A crash before this is written down repeats a report, harmlessly. */
+  acknowledge(receipt: Receipt): void {
+    if (receipt !== undefined) this.#file.acknowledge(receipt);
+  }
+
+  /**
+   * What a command came to if this agent, in this process or an earlier one, has completed it.
+   *
+   * @throws when that cannot be read.
+   */
+  recall(commandId: string): Executed | undefined {
     try {
-      database.exec('pragma locking_mode = exclusive; pragma journal_mode = wal');
-      // The first write takes the lock, and exclusive locking keeps it.
-      database.exec(`
-        create table if not exists journal (agent_id text not null);
-        begin immediate;
-        commit;
-      `);
+      return this.#file.recall(commandId);
     } catch (error) {
-      database.close();
+      this.#fail(error);
       throw error;
     }
-    return { agentId, close: () => database.close() };
-  } catch (cause) {
-    if (isLocked(cause)) return undefined;
-    throw new ConfigError(`Cannot use the journal in ${dir}: ${(cause as Error).message}`, {
-      cause,
-    });
   }
-}
 
-const SQLITE_BUSY = 5;
+  /** To be called now and then: writes down what is acknowledged, or tries whether writing works again. */
+  check(): void {
+    if (this.#state === 'usable') this.#attempt(() => this.#file.save());
+    if (this.#state !== 'unusable') return;
+    if (this.#attempt(() => this.#file.probe())) {
+      this.#state = 'usable';
+      this.#log.info('the journal can be written again');
+    }
+  }
 
-function isLocked(error: unknown): boolean {
-  return error instanceof Error && 'errcode' in error && error.errcode === SQLITE_BUSY;
+  #append(outcomes: Outcome[]): Receipt[] {
+    let receipts: Receipt[] = [];
+    this.#attempt(() => {
+      receipts = this.#file.append(this.#session, outcomes);
+    });
+    if (receipts.length === 0) {
+      this.#log.warn({ outcomes: outcomes.length }, 'reporting what is not in the journal');
+    }
+    return receipts;
+  }
+
+  #attempt(write: () => void): boolean {
+    try {
+      write();
+      return true;
+    } catch (error) {
+      this.#fail(error);
+      return false;
+    }
+  }
+
+  /** Said once, not at every try. */
+  #fail(error: unknown): void {
+    const state = isDamage(error) ? 'damaged' : 'unusable';
+    if (this.#state === state || this.#state === 'damaged') return;
+    this.#state = state;
+    const until = state === 'damaged' ? 'the agent starts with another' : 'it can be written';
+    this.#log.error({ err: error }, `the journal is ${state}: claiming nothing until ${until}`);
+  }
 }

@@ -1,67 +1,120 @@
-// The agent's lifeline: one connection that listens for work and beats every few seconds.
+// The agent's lifeline, as the main thread sees it. It runs in a thread of its own, so that an executor
+// that blocks the event loop does not make the agent look dead: see lifeline-thread.ts.
 //
-// NOTIFY only saves time. The beat is what makes a lost wake-up harmless: its answer says whether
-// work waits, and whether this process still is the agent. It goes over the listening connection, so
-// that an answered beat also proves that connection alive.
+// When that thread ends unasked it is replaced once, within the grace that its session's lock has. If
+// that does not last, the process ends: without a lifeline its commands run elsewhere anyway.
 
-import { beat, type Beat, type BeatAnswer, type Identity } from '../db/agents.ts';
-import { Listener } from '../db/listen.ts';
+import { Worker } from 'node:worker_threads';
+import type { AttemptKey, Identity } from '../db/agents.ts';
 import { DEFAULT_QUEUE } from '../db/queue.ts';
 import type { Logger } from '../runtime/log.ts';
+import type { AgentState, FromLifeline, LifelineSetup, ToLifeline } from './lifeline-messages.ts';
 
-const BEAT_MS = 5_000;
 const QUEUES = [DEFAULT_QUEUE];
+
+/** How long the thread may take to close its connection. */
+const CLOSE_MS = 400;
 
 export interface LifelineOptions {
   identity: Identity;
   log: Logger;
   /** What the agent runs right now. */
-  state: () => Omit<Beat, 'queues'>;
+  state: () => AgentState;
+  /** Work may be waiting. */
   onWork: () => void;
-  onBeat: (answer: BeatAnswer) => void;
+  /** The agent runs these but no longer owns them. */
+  onRevoked: (attempts: AttemptKey[]) => void;
+  /** A newer process is this agent now. */
+  onSuperseded: () => void;
 }
 
 export class Lifeline {
+  readonly #url: string;
   readonly #options: LifelineOptions;
-  readonly #listener: Listener;
-  #timer: NodeJS.Timeout | undefined;
+  readonly #workTold = new Int32Array(new SharedArrayBuffer(4));
+  readonly #opened = Promise.withResolvers<void>();
+  #worker: Worker | undefined;
+  #exited: Promise<void> | undefined;
+  #isOpen = false;
+  #wasReplaced = false;
   #closed = false;
 
+  /** `url` must lead to Postgres directly, not through a pooler in transaction mode. */
   constructor(url: string, options: LifelineOptions) {
+    this.#url = url;
     this.#options = options;
-    this.#listener = new Listener(url, {
-      applicationName: `agent-executor lifeline ${options.identity.agentId}`.slice(0, 63),
-      channels: ['executor_work'],
-      onNotification: (_channel, queue) => {
-        if (QUEUES.includes(queue)) options.onWork();
-      },
-      onListening: () => void this.#beat(),
-      log: options.log,
-    });
   }
 
   /** Rejects when the database cannot be reached; from then on the lifeline heals by itself. */
   async open(): Promise<void> {
-    await this.#listener.open();
+    this.#start();
+    await this.#opened.promise;
   }
 
   async close(): Promise<void> {
     this.#closed = true;
-    clearTimeout(this.#timer);
-    await this.#listener.close();
+    this.#post({ kind: 'close' });
+    const timer = setTimeout(() => void this.#worker?.terminate(), CLOSE_MS);
+    await this.#exited;
+    clearTimeout(timer);
   }
 
-  async #beat(): Promise<void> {
-    clearTimeout(this.#timer);
-    const { identity, state, onBeat, log } = this.#options;
-    try {
-      const answer = await beat(this.#listener, identity, { ...state(), queues: QUEUES });
-      if (!this.#closed) onBeat(answer);
-    } catch (error) {
-      log.debug({ err: error }, 'no beat');
+  #start(): void {
+    const { identity } = this.#options;
+    const workTold = this.#workTold;
+    Atomics.store(workTold, 0, 0);
+    const setup: LifelineSetup = { url: this.#url, identity, queues: QUEUES, workTold };
+    const worker = new Worker(new URL('./lifeline-worker.ts', import.meta.url), {
+      name: 'lifeline',
+      workerData: setup,
+    });
+    worker.on('message', (message: FromLifeline) => this.#heed(message));
+    worker.on('error', (error) => this.#failed(error));
+    const { promise, resolve } = Promise.withResolvers<void>();
+    worker.on('exit', () => {
+      resolve();
+      this.#ended();
+    });
+    this.#exited = promise;
+    this.#worker = worker;
+  }
+
+  #heed(message: FromLifeline): void {
+    const { state, onWork, onRevoked, onSuperseded, log } = this.#options;
+    switch (message.kind) {
+      case 'open':
+        this.#isOpen = true;
+        return this.#opened.resolve();
+      case 'ask':
+        return this.#post({ kind: 'state', state: state() });
+      case 'work':
+        // First: what comes in while the agent claims needs a message of its own.
+        Atomics.store(this.#workTold, 0, 0);
+        return onWork();
+      case 'revoked':
+        return onRevoked(message.attempts);
+      case 'superseded':
+        return onSuperseded();
+      case 'log':
+        return log[message.level](...(message.line as [object, string]));
     }
+  }
+
+  #post(message: ToLifeline): void {
+    this.#worker?.postMessage(message);
+  }
+
+  #failed(error: unknown): void {
+    if (this.#isOpen) this.#options.log.error({ err: error }, 'the lifeline failed');
+    else this.#opened.reject(error);
+  }
+
+  #ended(): void {
     if (this.#closed) return;
-    clearTimeout(this.#timer);
-    this.#timer = setTimeout(() => void this.#beat(), BEAT_MS * (0.9 + 0.2 * Math.random()));
+    if (!this.#isOpen) return this.#opened.reject(new Error('the lifeline ended as it started'));
+    if (this.#wasReplaced) throw new Error('the lifeline ended twice');
+    this.#options.log.error('the lifeline ended; starting it again');
+    this.#wasReplaced = true;
+    this.#start();
   }
 }

@@ -10,8 +10,9 @@ import { findDatabaseUrl } from '../runtime/environment.ts';
 import { closeLogFiles, createLog } from '../runtime/log.ts';
 import { exitOnError, onStopRequest } from '../runtime/signals.ts';
 import { readConfig } from './config.ts';
+import { crash, withRandomFailures } from './crash.ts';
 import { executors } from './executors/registry.ts';
-import { openJournal } from './journal.ts';
+import { openJournal } from './journal-identity.ts';
 import { startAgent } from './start-agent.ts';
 
 const SUPERSEDED = 3;
@@ -32,12 +33,18 @@ await exitOnError(async () => {
   });
   const agent = await startAgent({
     databaseUrl,
+    directUrl: config.DATABASE_DIRECT_URL,
     identity: { agentId, session: randomUUID() },
-    executors,
+    journal: journal.file,
+    executors: withRandomFailures(executors, config.RANDOM_FAILURES, () =>
+      crash(log, 'RANDOM_FAILURES'),
+    ),
     concurrency: config.CONCURRENCY,
     log,
   });
   process.send?.({ ready: agentId });
+  if (config.KILL_AFTER !== undefined)
+    setTimeout(() => crash(log, 'KILL_AFTER'), config.KILL_AFTER * 1_000);
 
   await aborted(AbortSignal.any([stopRequest, agent.superseded]));
   if (agent.superseded.aborted) log.error('superseded: another process is this agent now');

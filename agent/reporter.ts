@@ -1,4 +1,5 @@
-// Brings outcomes to the ledger: in batches, again and again until the ledger has answered.
+// Brings outcomes to the journal, and from there to the ledger: in batches, again and again until the
+// ledger has answered.
 
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Answer, Report } from '../db/agents.ts';
@@ -6,64 +7,98 @@ import { jitteredBackoffMs } from '../db/backoff.ts';
 import { Batcher } from '../db/batcher.ts';
 import { isUnstorable } from '../db/errors.ts';
 import type { Logger } from '../runtime/log.ts';
+import type { Outcome } from './journal-file.ts';
+import type { Journal } from './journal.ts';
 
 const MAX_BATCH = 500;
 
-/** Reports in bulk; a report that the ledger cannot store fails alone, as `unstorable_result`. */
+/** Answers in order; all or nothing when it throws. */
+type Finish = (reports: Report[]) => Promise<Answer[]>;
+
+export interface ReporterOptions {
+  journal: Pick<Journal, 'record' | 'acknowledge'>;
+  finish: Finish;
+  log: Logger;
+}
+
+/** Reports in bulk, for as long as it takes. */
 export class Reporter {
-  readonly #finish: (reports: Report[]) => Promise<Answer[]>;
-  readonly #log: Logger;
+  readonly #options: ReporterOptions;
   readonly #giveUp = new AbortController();
   readonly #batcher = new Batcher<Report, Answer>((reports) => this.#send(reports), {
     maxItems: MAX_BATCH,
   });
 
-  constructor(finish: (reports: Report[]) => Promise<Answer[]>, log: Logger) {
-    this.#finish = finish;
-    this.#log = log;
+  constructor(options: ReporterOptions) {
+    this.#options = options;
   }
 
   /** Resolves when the ledger has answered; rejects only after `giveUp`. */
-  report(report: Report): Promise<Answer> {
-    return this.#batcher.add(report);
+  async report(outcome: Outcome): Promise<Answer> {
+    const { journal } = this.#options;
+    const receipt = await journal.record(outcome);
+    const answer = await this.#batcher.add(outcome.report);
+    journal.acknowledge(receipt);
+    return answer;
   }
 
-  /** Stops trying: what is not reported by now stays so. */
+  /** Stops trying: what is not reported by now is left to the journal. */
   giveUp(): void {
     this.#giveUp.abort();
   }
 
   async #send(reports: Report[]): Promise<Answer[]> {
+    const { finish, log } = this.#options;
     for (let failures = 1; ; failures += 1) {
       try {
-        return await this.#finish(reports);
+        return await finishStorable(finish, reports, log);
       } catch (error) {
-        if (isUnstorable(error)) return await this.#oneByOne(reports, error as Error);
-        this.#log.warn({ err: error, reports: reports.length }, 'could not report; trying again');
+        log.warn({ err: error, reports: reports.length }, 'could not report; trying again');
         await sleep(jitteredBackoffMs(failures), undefined, { signal: this.#giveUp.signal });
       }
     }
   }
+}
 
-  async #oneByOne(reports: Report[], error: Error): Promise<Answer[]> {
+/**
+ * Reports once. What the ledger cannot store is found by reporting one by one, and fails alone, as
+ * `unstorable_result`.
+ *
+ * @throws what `finish` throws when the reports are not at fault: some may have been taken then, and
+ *   repeating them changes nothing.
+ */
+export async function finishStorable(
+  finish: Finish,
+  reports: Report[],
+  log: Logger,
+): Promise<Answer[]> {
+  try {
+    return await finish(reports);
+  } catch (error) {
+    if (!isUnstorable(error)) throw error;
     const [only] = reports;
-    if (only && reports.length === 1) {
-      // Twice unstorable: the failure itself is at fault, and trying again would not help.
-      if (only.outcome === 'failed' && only.error.code === 'unstorable_result') throw error;
-      return await this.#send([unstorable(only, error)]);
-    }
+    if (only && reports.length === 1) return [await finishUnstorable(finish, only, error, log)];
     const answers: Answer[] = [];
-    for (const report of reports) answers.push(...(await this.#send([report])));
+    for (const report of reports) answers.push(...(await finishStorable(finish, [report], log)));
     return answers;
   }
 }
 
-function unstorable({ id, attempt }: Report, error: Error): Report {
-  const message = `the database cannot store the result: ${error.message}`;
-  return {
-    id,
-    attempt,
-    outcome: 'failed',
-    error: { code: 'unstorable_result', message, retryable: false },
-  };
+async function finishUnstorable(
+  finish: Finish,
+  { id, attempt }: Report,
+  cause: unknown,
+  log: Logger,
+): Promise<Answer> {
+  const message = `the database cannot store the result: ${(cause as Error).message}`;
+  const error = { code: 'unstorable_result', message, retryable: false };
+  try {
+    const [answer = 'unknown'] = await finish([{ id, attempt, outcome: 'failed', error }]);
+    return answer;
+  } catch (again) {
+    if (!isUnstorable(again)) throw again;
+    // The failure itself is refused: trying again would not help, and must not hold up the others.
+    log.error({ err: again, commandId: id, attempt }, 'the ledger refuses any outcome');
+    return 'unknown';
+  }
 }

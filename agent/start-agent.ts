@@ -1,4 +1,5 @@
-// Puts an agent together on the Postgres transport: register, listen, claim.
+// Puts an agent together on the Postgres transport: report what an earlier process left, register,
+// listen, claim.
 
 import { hostname } from 'node:os';
 import type { Identity } from '../db/agents.ts';
@@ -6,12 +7,18 @@ import type { Logger } from '../runtime/log.ts';
 import packageJson from '../package.json' with { type: 'json' };
 import { Agent } from './agent.ts';
 import type { ExecutorRegistry } from './executors/executor.ts';
+import type { JournalFile } from './journal-file.ts';
+import { reportLeftovers } from './journal-leftovers.ts';
+import { Journal } from './journal.ts';
 import { Lifeline } from './lifeline.ts';
 import { PostgresTransport } from './transports/postgres.ts';
 
 export interface StartOptions {
   databaseUrl: string;
+  /** Where the lifeline connects, if `databaseUrl` goes through a pooler. */
+  directUrl?: string | undefined;
   identity: Identity;
+  journal: JournalFile;
   executors: ExecutorRegistry;
   concurrency: number;
   log: Logger;
@@ -29,17 +36,20 @@ export interface RunningAgent {
 
 /** Registers and starts working. Rejects when the database cannot be reached. */
 export async function startAgent(options: StartOptions): Promise<RunningAgent> {
-  const { databaseUrl, identity, executors, concurrency, log } = options;
+  const { databaseUrl, directUrl, identity, executors, concurrency, log } = options;
   const transport = new PostgresTransport(databaseUrl, identity, log);
-  const agent = new Agent({ transport, executors, concurrency, log });
+  const journal = new Journal(options.journal, identity.session, log);
+  const agent = new Agent({ transport, journal, executors, concurrency, log });
   const superseded = new AbortController();
-  const lifeline = new Lifeline(databaseUrl, {
+  const lifeline = new Lifeline(directUrl ?? databaseUrl, {
     identity,
     log,
     state: () => agent.state(),
     onWork: () => agent.wake(),
-    onBeat: (answer) => (answer.superseded ? superseded.abort() : agent.heed(answer)),
+    onRevoked: (attempts) => agent.revoke(attempts),
+    onSuperseded: () => superseded.abort(),
   });
+  await reportLeftovers(options.journal, databaseUrl, log);
   const takenBack = await transport.register({
     concurrency,
     host: hostname(),

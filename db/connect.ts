@@ -1,8 +1,9 @@
 // Connections: one small pool a purpose, and Kysely on top of it for reads.
 
 import { Kysely, PostgresDialect } from 'kysely';
-import { Pool, type ClientBase, type ClientConfig } from 'pg';
+import { Pool, type ClientBase } from 'pg';
 import type { Logger } from '../runtime/log.ts';
+import { clientConfig } from './client-config.ts';
 import type { DB } from './schema.ts';
 
 export interface Database {
@@ -23,8 +24,6 @@ export interface ConnectOptions {
   log?: Logger;
 }
 
-const CONNECT_TIMEOUT_MS = 5_000;
-
 /** No statement of a server or agent takes this long: a silent connection is a dead one. */
 const QUERY_TIMEOUT_MS = 30_000;
 
@@ -41,17 +40,6 @@ export function connect(url: string, options: ConnectOptions): Database {
   const kysely = new Kysely<DB>({ dialect: new PostgresDialect({ pool }) });
   // Not kysely.destroy(): it leaves a pool open that it has not used yet.
   return { pool, kysely, close: () => pool.end() };
-}
-
-/** What every connection of ours has in common. */
-export function clientConfig(url: string, applicationName: string): ClientConfig {
-  return {
-    connectionString: url,
-    application_name: applicationName,
-    connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
-    keepAlive: true,
-    keepAliveInitialDelayMillis: 10_000,
-  };
 }
 
 /** Names a database in messages: never with its password. */

@@ -7,19 +7,21 @@
 import { Client, DatabaseError } from 'pg';
 import type { Logger } from '../runtime/log.ts';
 import { jitteredBackoffMs } from './backoff.ts';
-import { clientConfig } from './connect.ts';
+import { clientConfig } from './client-config.ts';
 
 const QUERY_TIMEOUT_MS = 5_000;
 
 export interface ListenerOptions {
   applicationName: string;
+  /** Comes first on every connection, before LISTEN; when it fails the connection is dropped. */
+  prepare?: (connection: Client) => Promise<void>;
   channels: string[];
   onNotification: (channel: string, payload: string) => void;
   /** LISTEN is in force, at first and after each reconnect: look for what was missed. */
   onListening: () => void;
   /** What a statement of ours raised as a notice or a warning. */
   onNotice?: (message: string) => void;
-  log: Logger;
+  log: Pick<Logger, 'debug' | 'info' | 'warn'>;
 }
 
 /** Keeps one listening connection alive until it is closed. */
@@ -74,6 +76,7 @@ export class Listener {
     client.on('notice', ({ message }) => this.#options.onNotice?.(message ?? ''));
     try {
       await client.connect();
+      await this.#options.prepare?.(client);
       for (const channel of this.#options.channels)
         await client.query(`listen ${client.escapeIdentifier(channel)}`);
     } catch (error) {

@@ -8,7 +8,7 @@ import { Client, DatabaseError } from 'pg';
 import type { Logger } from '../runtime/log.ts';
 import { appliedMigration, checkVersion, reach, refuseNewer } from './check.ts';
 import type { CommandTypeDefinition } from './command-types.ts';
-import { clientConfig } from './connect.ts';
+import { clientConfig } from './client-config.ts';
 import { readDefinitions, readMigrations, type Migration, type SqlFile } from './definitions.ts';
 import { StartupError } from './errors.ts';
 import { installQueue } from './queue.ts';

@@ -21,13 +21,17 @@ export function integer(min: number, max: number) {
     .pipe(z.number().min(min, expected).max(max, expected));
 }
 
+/** The address of a database. */
+export const databaseUrl = z
+  .string()
+  .refine(
+    (url) => /^postgres(ql)?:\/\/[^/]/.test(url) && URL.canParse(url),
+    'expected a URL such as postgres://user:password@host/database',
+  );
+
 /** Settings that every process understands. */
 export const commonSettings = {
-  DATABASE_URL: z
-    .string()
-    .regex(/^postgres(ql)?:\/\//, 'expected a URL that starts with postgres://')
-    .refine((url) => URL.canParse(url), 'expected a URL that starts with postgres://')
-    .optional(),
+  DATABASE_URL: databaseUrl.optional(),
   DATA_DIR: z.string().default('./data'),
   LOG_LEVEL: z.enum(LOG_LEVELS, `expected one of ${LOG_LEVELS.join(', ')}`).default('info'),
   LOG_DIR: z.string().optional(),

@@ -5,6 +5,7 @@ import { mkdirSync } from 'node:fs';
 import pino, { type Logger } from 'pino';
 import pretty from 'pino-pretty';
 import { createStream, type RotatingFileStream } from 'rotating-file-stream';
+import { ConfigError } from './environment.ts';
 
 export type { Logger } from 'pino';
 
@@ -26,9 +27,11 @@ const ROTATION = { size: '10M', maxFiles: 5 } as const;
 
 /** Makes a process's logger. Times are ISO 8601; secrets in connection strings never appear. */
 export function createLog(options: LogOptions): Logger {
+  // Whoever read our output may go (`npm start | head`): the work goes on, unheard.
+  process.stdout.on('error', () => {});
   const streams: pino.StreamEntry[] = [{ level: 'trace', stream: terminalOrJson() }];
   if (options.dir) {
-    mkdirSync(options.dir, { recursive: true });
+    makeDirectory(options.dir);
     const file = createStream(`${options.file ?? options.name}.log`, {
       ...ROTATION,
       path: options.dir,
@@ -49,6 +52,14 @@ export function createLog(options: LogOptions): Logger {
   );
 }
 
+function makeDirectory(dir: string): void {
+  try {
+    mkdirSync(dir, { recursive: true });
+  } catch (cause) {
+    throw new ConfigError(`Cannot write to LOG_DIR ${dir}: ${(cause as Error).message}`, { cause });
+  }
+}
+
 /** Writes out what the log files have yet to take; the last thing that a process does. */
 export async function closeLogFiles(): Promise<void> {
   await Promise.all(Array.from(files, (file) => new Promise<void>((done) => file.end(done))));
@@ -60,7 +71,11 @@ export function withoutPasswords(line: string): string {
 }
 
 function terminalOrJson(): pino.DestinationStream {
-  if (!process.stdout.isTTY) return pino.destination({ fd: 1, sync: true });
+  if (!process.stdout.isTTY) {
+    const stdout = pino.destination({ fd: 1, sync: true });
+    stdout.on('error', () => {});
+    return stdout;
+  }
   return pretty({ sync: true, ignore: 'name,agentId,pid,hostname', messageFormat: prefixed });
 }
 

@@ -1,7 +1,7 @@
 // A first visit to the embedded server: does the password fit, is our database there?
 
 import { Client, DatabaseError } from 'pg';
-import { clientConfig } from '../connect.ts';
+import { clientConfig } from '../client-config.ts';
 import { DATABASE } from './address.ts';
 
 const INVALID_PASSWORD = '28P01';

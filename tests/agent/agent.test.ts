@@ -127,10 +127,10 @@ test('a newer process with the same id supersedes the agent, which gives back wh
   await old.stop(0);
   gate.resolve();
   await expectStatus(database(), 'COMPLETED', 1);
-  // Until its next beat the old process may have claimed again; what it held then went back.
+  // Until its next beat the old process may have claimed again; each time that was taken back too.
   const { rows } = await database().pool.query<{ outcome: string }>(
     'select outcome from executor.attempts order by attempt',
   );
-  expect(rows.map(({ outcome }) => outcome)).toEqual(['lost', 'released'].slice(0, rows.length));
+  for (const { outcome } of rows) expect(outcome).toMatch(/^(lost|released)$/);
   expect(rows).not.toEqual([]);
 });

@@ -1,49 +1,20 @@
 // The agent as a process: its settings, its identity, its signals.
 
-import { readFileSync, rmSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { join } from 'node:path';
-import { afterEach, beforeEach, expect, test } from 'vitest';
+import { afterEach, expect, test } from 'vitest';
 import { expectStatus } from '../support/agent.ts';
+import { useAgentProcesses } from '../support/agent-process.ts';
 import { useDatabase } from '../support/database.ts';
-import { temporaryDirectory } from '../support/postgres.ts';
-import { run, type Running } from '../support/process.ts';
 import { row, startSession, submit } from '../support/session.ts';
 
-const MAIN = join(import.meta.dirname, '../../agent/main.ts');
-const READY = /"session":"([0-9a-f-]+)".*"msg":"ready"/;
-
 const database = useDatabase();
-const agents: Running[] = [];
-let dataDir: string;
-
-beforeEach(async () => {
-  dataDir = await temporaryDirectory();
-});
+const { dataDir, start, ready } = useAgentProcesses(database);
 
 afterEach(async () => {
-  for (const agent of agents.splice(0)) {
-    agent.kill('SIGKILL');
-    await agent.exited;
-  }
-  rmSync(dataDir, { recursive: true });
   await database().pool.query('truncate executor.commands, executor.attempts, executor_queue.job');
 });
-
-function start(env: NodeJS.ProcessEnv = {}, args: string[] = []): Running {
-  const agent = run(MAIN, args, {
-    env: { DATABASE_URL: database().url, DATA_DIR: dataDir, ...env },
-  });
-  agents.push(agent);
-  return agent;
-}
-
-async function ready(env: NodeJS.ProcessEnv = {}): Promise<{ agent: Running; agentId: string }> {
-  const agent = start(env);
-  await agent.printed(READY);
-  const [, agentId = ''] = await agent.printed(/"agentId":"([^"]+)"/);
-  return { agent, agentId };
-}
 
 test('SIGTERM gives back what cannot finish in time, unharmed, and exits 0', async () => {
   const { agent, agentId } = await ready({ SHUTDOWN_TIMEOUT_MS: '100' });
@@ -126,10 +97,10 @@ test('an agent that another process with its id has superseded says so and exits
 });
 
 test('LOG_DIR gets a file of its own for each agent', async () => {
-  const { agent, agentId } = await ready({ LOG_DIR: join(dataDir, 'logs') });
+  const { agent, agentId } = await ready({ LOG_DIR: join(dataDir(), 'logs') });
   agent.kill('SIGTERM');
   await agent.exited;
-  const lines = readFileSync(join(dataDir, 'logs', `${agentId}.log`), 'utf8')
+  const lines = readFileSync(join(dataDir(), 'logs', `${agentId}.log`), 'utf8')
     .trim()
     .split('\n');
   expect(lines.map((line) => (JSON.parse(line) as { msg: string }).msg)).toEqual([

@@ -1,15 +1,28 @@
 // An agent inside the test's process, with executors that the test steers.
 
 import { randomUUID } from 'node:crypto';
+import { rmSync } from 'node:fs';
 import pino from 'pino';
 import { expect, vi } from 'vitest';
 import { z } from 'zod';
 import { createRegistry } from '../../agent/executors/registry.ts';
 import { defineExecutor, type ExecutorContext } from '../../agent/executors/executor.ts';
+import { openJournal } from '../../agent/journal-identity.ts';
 import { startAgent, type RunningAgent } from '../../agent/start-agent.ts';
 import type { Database } from '../../db/connect.ts';
+import type { Logger } from '../../runtime/log.ts';
+import { temporaryDirectory } from './postgres.ts';
 
 type Execute = (payload: unknown, context: ExecutorContext) => Promise<unknown>;
+
+export interface AgentOptions {
+  concurrency?: number;
+  agentId?: string;
+  directUrl?: string;
+  /** Where its journal is; a directory of its own unless given. */
+  dataDir?: string;
+  log?: Logger;
+}
 
 export interface TestAgent extends RunningAgent {
   agentId: string;
@@ -20,12 +33,16 @@ export interface TestAgent extends RunningAgent {
 export async function runAgent(
   database: Database & { url: string },
   execute: Execute = () => Promise.resolve({ ok: true }),
-  options: { concurrency?: number; agentId?: string } = {},
+  options: AgentOptions = {},
 ): Promise<TestAgent> {
   const agentId = options.agentId ?? `agent-${randomUUID().slice(0, 8)}`;
+  const dataDir = options.dataDir ?? (await temporaryDirectory());
+  const journal = openJournal(dataDir, agentId);
   const agent = await startAgent({
     databaseUrl: database.url,
+    directUrl: options.directUrl,
     identity: { agentId, session: randomUUID() },
+    journal: journal.file,
     executors: createRegistry([
       defineExecutor({
         type: 'DELAY',
@@ -37,9 +54,21 @@ export async function runAgent(
       }),
     ]),
     concurrency: options.concurrency ?? 10,
-    log: pino({ level: 'silent' }),
+    log: options.log ?? pino({ level: 'silent' }),
   });
-  return { ...agent, agentId, [Symbol.asyncDispose]: async () => void (await agent.stop(0)) };
+  let stopped: Promise<boolean> | undefined;
+  const stop = async (timeoutMs: number) => {
+    const said = await agent.stop(timeoutMs);
+    journal.close();
+    if (!options.dataDir) rmSync(dataDir, { recursive: true });
+    return said;
+  };
+  return {
+    superseded: agent.superseded,
+    agentId,
+    stop: (timeoutMs) => (stopped ??= stop(timeoutMs)),
+    [Symbol.asyncDispose]: async () => void (await (stopped ??= stop(0))),
+  };
 }
 
 /** Waits until `count` commands have this status. */

@@ -9,6 +9,8 @@ import { startPostgres } from '../../db/embedded.ts';
 
 export interface TestPostgres {
   url: string;
+  /** Ends it as a crash does (`immediate` mode) and starts it again; resolves when it is back. */
+  crash(): Promise<void>;
   /** Ends the server and removes its files. */
   stop(): Promise<void>;
 }
@@ -31,6 +33,12 @@ export async function startTestPostgres(
     });
     return {
       url: server.url,
+      crash: async () => {
+        const crashed = server.exited;
+        process.kill(server.pid, 'SIGQUIT');
+        await crashed;
+        await server.restart();
+      },
       stop: async () => {
         await server.stop();
         await rm(parent, { recursive: true, force: true });

@@ -1,0 +1,26 @@
+// What the main thread and the lifeline's thread tell each other.
+
+import type { AttemptKey, Beat, Identity } from '../db/agents.ts';
+
+/** What the main thread runs: taken at one moment, so that both halves agree. */
+export type AgentState = Omit<Beat, 'queues'>;
+
+export interface LifelineSetup {
+  url: string;
+  identity: Identity;
+  queues: string[];
+  /** 1 while the main thread has yet to hear that work waits: one such message is enough. */
+  workTold: Int32Array<SharedArrayBuffer>;
+}
+
+/** What the main thread tells the lifeline. */
+export type ToLifeline = { kind: 'state'; state: AgentState } | { kind: 'close' };
+
+/** What a logger's methods take. */
+export type LogArguments = [fieldsOrText: unknown, text?: string];
+
+/** What the lifeline tells the main thread. */
+export type FromLifeline =
+  | { kind: 'open' | 'ask' | 'work' | 'superseded' }
+  | { kind: 'revoked'; attempts: AttemptKey[] }
+  | { kind: 'log'; level: 'debug' | 'info' | 'warn'; line: LogArguments };
