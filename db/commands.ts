@@ -1,22 +1,34 @@
-// Commands: taking them in, and reading them back as the JSON that every client sees.
+// Commands: taking them in, and reading them back.
 
-import { sql, type Kysely, type Selectable } from 'kysely';
+import { sql, type Kysely } from 'kysely';
 import type pg from 'pg';
+import {
+  type Command,
+  type CommandStatus,
+  type Delivery,
+  selectCommands,
+  toCommand,
+} from './command-json.ts';
 import { isUnstorable, translate } from './errors.ts';
-import type { DB, ExecutorCommands } from './schema.ts';
+import type { DB } from './schema.ts';
 
-export const COMMAND_STATUSES = [
-  'SCHEDULED',
-  'BLOCKED',
-  'PENDING',
-  'RUNNING',
-  'COMPLETED',
-  'FAILED',
-  'CANCELLED',
-] as const;
-export type CommandStatus = (typeof COMMAND_STATUSES)[number];
+/** How to treat a command; what is left out has the ledger's default. */
+export interface CommandOptions {
+  /** After so many failures it is FAILED: 1 to 1000, 3 unless said. */
+  maxAttempts?: number;
+  /** The pause before a retry; see sql/functions/retry_pause.sql. 1000, 2, 3,600,000 unless said. */
+  backoff?: { initialMs?: number; factor?: number; maxMs?: number };
+  delivery?: Delivery;
+  /** How long an attempt may take; else its type says. */
+  timeoutMs?: number;
+  /** Not before this time, ISO 8601 with its offset from UTC; or not for so long. */
+  runAt?: string;
+  delayMs?: number;
+  /** -100 to 100; the higher is claimed first. */
+  priority?: number;
+}
 
-export interface NewCommand {
+export interface NewCommand extends CommandOptions {
   /** UUIDv7, drawn by the caller: submitting it again is harmless. */
   id: string;
   type: string;
@@ -45,27 +57,6 @@ export async function submitCommands(pool: pg.Pool, batch: NewCommand[]): Promis
   }
 }
 
-/** A command as clients see it. Times are ISO 8601; what is not there is null. */
-export interface Command {
-  id: string;
-  type: string;
-  payload: unknown;
-  status: CommandStatus;
-  result: unknown;
-  error: unknown;
-  agentId: string | null;
-  attempt: number;
-  queue: string;
-  priority: number;
-  createdAt: string;
-  updatedAt: string;
-  runAt: string | null;
-  startedAt: string | null;
-  /** The same as `startedAt`, under the name that older clients know. */
-  assignedAt: string | null;
-  finishedAt: string | null;
-}
-
 export interface CommandFilter {
   status?: CommandStatus;
   type?: string;
@@ -87,9 +78,7 @@ export async function listCommands(
   query: { filter: CommandFilter; limit: number; after?: PagePosition },
 ): Promise<{ commands: Command[]; next?: PagePosition }> {
   const { filter, limit, after } = query;
-  let select = db
-    .selectFrom('executor.commands')
-    .selectAll()
+  let select = selectCommands(db)
     .select(EXACT_TIME.as('position'))
     .orderBy('created_at', 'desc')
     .orderBy('id', 'desc')
@@ -124,11 +113,7 @@ export async function findCommand(
   db: Kysely<DB>,
   id: string,
 ): Promise<(Command & { attempts: Attempt[] }) | undefined> {
-  const row = await db
-    .selectFrom('executor.commands')
-    .selectAll()
-    .where('id', '=', id)
-    .executeTakeFirst();
+  const row = await selectCommands(db).where('id', '=', id).executeTakeFirst();
   if (!row) return undefined;
   const attempts = await db
     .selectFrom('executor.command_attempts')
@@ -146,27 +131,5 @@ export async function findCommand(
       startedAt: attempt.started_at?.toISOString() ?? null,
       finishedAt: attempt.finished_at?.toISOString() ?? null,
     })),
-  };
-}
-
-function toCommand(row: Selectable<ExecutorCommands>): Command {
-  const startedAt = row.started_at?.toISOString() ?? null;
-  return {
-    id: row.id,
-    type: row.type,
-    payload: row.payload,
-    status: row.status,
-    result: row.result,
-    error: row.error,
-    agentId: row.agent_id,
-    attempt: row.attempt,
-    queue: row.queue,
-    priority: row.priority,
-    createdAt: row.created_at.toISOString(),
-    updatedAt: row.updated_at.toISOString(),
-    runAt: row.run_at?.toISOString() ?? null,
-    startedAt,
-    assignedAt: startedAt,
-    finishedAt: row.finished_at?.toISOString() ?? null,
   };
 }

@@ -7,6 +7,7 @@ import type { Database } from '../db/connect.ts';
 import type { Logger } from '../runtime/log.ts';
 import { observe, type RequestState } from './observe.ts';
 import { problems } from './problem.ts';
+import { addAgentRoutes } from './routes/agents.ts';
 import { addCommandRoutes } from './routes/commands.ts';
 import { addHealthRoute } from './routes/health.ts';
 
@@ -21,6 +22,7 @@ export function createApp({ database, log, corsOrigins }: AppOptions): Koa<Reque
   const router = new Router<RequestState>();
   addHealthRoute(router, database);
   addCommandRoutes(router, database, log);
+  addAgentRoutes(router, database);
 
   const app = new Koa<RequestState>();
   app.on('error', (error: Error & { headerSent?: boolean }) => {

@@ -1,8 +1,8 @@
-// The server process: settings → log → database → HTTP, and back in the opposite order.
+// The server process: settings → log → database → ticks → HTTP, and back in the opposite order.
 
 import { once } from 'node:events';
 import { setTimeout as pause } from 'node:timers/promises';
-import { checkDatabase } from '../db/check.ts';
+import { checkDatabase, reach } from '../db/check.ts';
 import { connect } from '../db/connect.ts';
 import { findDatabaseUrl, readEnvironment } from '../runtime/environment.ts';
 import { createLog } from '../runtime/log.ts';
@@ -10,6 +10,7 @@ import { exitOnError, onStopRequest } from '../runtime/signals.ts';
 import { createApp } from './app.ts';
 import { serverSettings } from './config.ts';
 import { listen } from './listen.ts';
+import { Ticker } from './ticker.ts';
 
 const MAX_CONNECTIONS = 10;
 
@@ -27,12 +28,15 @@ if (process.connected) process.disconnect();
 async function run(): Promise<void> {
   const settings = readEnvironment(serverSettings, process.env);
   const log = createLog({ name: 'server', level: settings.LOG_LEVEL, dir: settings.LOG_DIR });
-  const database = connect(findDatabaseUrl(settings), {
+  const databaseUrl = findDatabaseUrl(settings);
+  const database = connect(databaseUrl, {
     applicationName: 'agent-executor server',
     max: MAX_CONNECTIONS,
     log,
   });
   await checkDatabase(database);
+  const ticker = new Ticker(databaseUrl, log);
+  await reach(() => ticker.open());
   const app = createApp({ database, log, corsOrigins: settings.CORS_ORIGIN });
   const listener = await listen(app.callback(), { host: settings.HOST, port: settings.PORT });
   log.info({ url: listener.url }, 'ready');
@@ -41,6 +45,7 @@ async function run(): Promise<void> {
   if (!stopRequest.aborted) await once(stopRequest, 'abort');
   log.info({ reason: stopRequest.reason }, 'stopping');
   await listener.stop(REQUESTS_MS);
+  await ticker.close();
   await Promise.race([database.close(), pause(EXIT_MS, undefined, { ref: false })]);
   log.info('stopped');
 }

@@ -27,6 +27,8 @@ async function countCommands(): Promise<number> {
 
 const delay = (ms: unknown) => ({ type: 'DELAY', payload: { ms } });
 const get = (url: unknown) => ({ type: 'HTTP_GET_JSON', payload: { url } });
+const opt = (options: object) => ({ ...delay(1), ...options });
+const THIRTY_DAYS_MS = 2_592_000_000;
 const raw = (payload: string) => `{"type":"DELAY","payload":${payload}}`;
 const nested = (depth: number) => '['.repeat(depth) + ']'.repeat(depth);
 const long = 'x'.repeat(1024 * 1024);
@@ -74,10 +76,79 @@ const bodies: [string, unknown, string, string][] = [
   ['one in a name', raw('{"\\udc00":1}'), 'unacceptable_json', '#/payload/%EF%BF%BD'],
 ];
 
+// Each row: an option that is wrong, and the pointer.
+const options: [object, string][] = [
+  [{ maxAttempts: 0 }, '#/maxAttempts'],
+  [{ maxAttempts: 1_001 }, '#/maxAttempts'],
+  [{ maxAttempts: 1.5 }, '#/maxAttempts'],
+  [{ maxAttempts: '3' }, '#/maxAttempts'],
+  [{ maxAttempts: null }, '#/maxAttempts'],
+  [{ backoff: null }, '#/backoff'],
+  [{ backoff: [] }, '#/backoff'],
+  [{ backoff: 1_000 }, '#/backoff'],
+  [{ backoff: { initial: 1 } }, '#/backoff/initial'],
+  [{ backoff: { initialMs: -1 } }, '#/backoff/initialMs'],
+  [{ backoff: { initialMs: 0.5 } }, '#/backoff/initialMs'],
+  [{ backoff: { initialMs: THIRTY_DAYS_MS + 1 } }, '#/backoff/initialMs'],
+  [{ backoff: { factor: 0.99 } }, '#/backoff/factor'],
+  [{ backoff: { factor: 1_001 } }, '#/backoff/factor'],
+  [{ backoff: { factor: '2' } }, '#/backoff/factor'],
+  [{ backoff: { maxMs: -1 } }, '#/backoff/maxMs'],
+  [{ backoff: { maxMs: THIRTY_DAYS_MS + 1 } }, '#/backoff/maxMs'],
+  [{ delivery: 'exactly_once' }, '#/delivery'],
+  [{ delivery: null }, '#/delivery'],
+  [{ timeoutMs: 0 }, '#/timeoutMs'],
+  [{ timeoutMs: THIRTY_DAYS_MS + 1 }, '#/timeoutMs'],
+  [{ timeoutMs: 1e300 }, '#/timeoutMs'],
+  [{ delayMs: -1 }, '#/delayMs'],
+  [{ delayMs: 1.5 }, '#/delayMs'],
+  [{ delayMs: THIRTY_DAYS_MS + 1 }, '#/delayMs'],
+  [{ delayMs: 1, runAt: '2030-01-01T00:00:00Z' }, '#/delayMs'],
+  [{ runAt: '' }, '#/runAt'],
+  [{ runAt: 'tomorrow' }, '#/runAt'],
+  [{ runAt: 'infinity' }, '#/runAt'],
+  [{ runAt: 1_900_000_000_000 }, '#/runAt'],
+  [{ runAt: '2030-01-01' }, '#/runAt'],
+  [{ runAt: '2030-01-01T00:00:00' }, '#/runAt'],
+  [{ runAt: '2030-01-01T00:00Z' }, '#/runAt'],
+  [{ runAt: '2030-02-30T00:00:00Z' }, '#/runAt'],
+  [{ runAt: '2030-01-01T24:00:00Z' }, '#/runAt'],
+  [{ runAt: '2030-01-01T00:00:00+15:00' }, '#/runAt'],
+  [{ runAt: '2030-01-01T00:00:00+02' }, '#/runAt'],
+  [{ runAt: '0000-01-01T00:00:00Z' }, '#/runAt'],
+  [{ runAt: '+012030-01-01T00:00:00Z' }, '#/runAt'],
+  [{ runAt: `2030-01-01T00:00:00.${'1'.repeat(10)}Z` }, '#/runAt'],
+  [{ priority: -101 }, '#/priority'],
+  [{ priority: 101 }, '#/priority'],
+  [{ priority: 0.5 }, '#/priority'],
+  [{ priority: 'high' }, '#/priority'],
+  [{ maxLosses: 1 }, '#/maxLosses'],
+  [{ run_at: '2030-01-01T00:00:00Z' }, '#/run_at'],
+  [{ id: '0198a0de-0000-7000-8000-000000000001' }, '#/id'],
+];
+
 describe('POST /commands refuses', () => {
   test.each(bodies)('%s', async (_, body, code, pointer) => {
     const problem = await expectProblem(await post(server().url, body), 400);
     expect({ code: problem.code, pointer: problem.errors[0]?.pointer }).toEqual({ code, pointer });
+  });
+
+  test.each(options)('the option %j', async (option, pointer) => {
+    const problem = await expectProblem(await post(server().url, opt(option)), 400);
+    expect(problem.code).toBe('invalid_command');
+    expect(problem.errors).toEqual([{ pointer, detail: expect.any(String) }]);
+  });
+
+  test('every wrong option at once', async () => {
+    const wrong = opt({ maxAttempts: 0, delayMs: -1, backoff: { factor: 0, x: 1 }, y: 2 });
+    const problem = await expectProblem(await post(server().url, wrong), 400);
+    expect(problem.errors.map(({ pointer }) => pointer).sort()).toEqual([
+      '#/backoff/factor',
+      '#/backoff/x',
+      '#/delayMs',
+      '#/maxAttempts',
+      '#/y',
+    ]);
   });
 
   test('a body over 1 MiB, whose sender may send it all', async () => {

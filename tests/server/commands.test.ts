@@ -1,7 +1,7 @@
 // Submitting commands, listing them, looking at one: the contract that clients rely on.
 
 import { expect, test } from 'vitest';
-import type { Command } from '../../db/commands.ts';
+import type { Command } from '../../db/command-json.ts';
 import { useDatabase } from '../support/database.ts';
 import { post, submit, useServer } from '../support/server.ts';
 

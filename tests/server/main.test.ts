@@ -4,7 +4,7 @@ import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
 import { connect as openSocket } from 'node:net';
 import { text } from 'node:stream/consumers';
-import { afterEach, expect, test } from 'vitest';
+import { afterEach, expect, test, vi } from 'vitest';
 import { useDatabase } from '../support/database.ts';
 import { refusedUrl } from '../support/http-server.ts';
 import { submit } from '../support/server.ts';
@@ -36,6 +36,27 @@ test('it says where it is, serves, and ends cleanly when told to', async () => {
   await submit(url, 'DELAY', { ms: 1 });
   child.kill('SIGTERM');
   expect(await once(child, 'exit')).toEqual([0, null]);
+});
+
+test('it ticks until it stops', async () => {
+  const { pool } = database();
+  const child = start({});
+  await ready(child);
+  const ticked = `select extract(epoch from ticked_at)::float8 as at from executor.clock`;
+  const [{ at }] = (await pool.query(ticked)).rows;
+  await vi.waitFor(async () => expect((await pool.query(ticked)).rows[0].at).toBeGreaterThan(at), {
+    timeout: 5_000,
+  });
+  child.kill('SIGTERM');
+  const [output] = await Promise.all([text(child.stdout!), once(child, 'exit')]);
+  expect(output).not.toMatch(/"level":(40|50|60)/);
+  await vi.waitFor(async () => {
+    const left = await pool.query(
+      `select from pg_stat_activity
+       where datname = current_database() and application_name like 'agent-executor server%'`,
+    );
+    expect(left.rowCount).toBe(0);
+  });
 });
 
 test('it ends when its launcher goes away', async () => {
