@@ -10,11 +10,13 @@ import { startPostgres } from '../db/embedded.ts';
 import { migrate } from '../db/migrate.ts';
 import { findPostgres15 } from '../tests/support/postgres.ts';
 import { claimAfterBurst } from './claim.ts';
+import { due } from './due.ts';
+import { kills } from './kills.ts';
 import { pickUp } from './pick-up.ts';
 import { posts } from './posts.ts';
 import { throughput } from './throughput.ts';
 
-const benches = { claimAfterBurst, pickUp, posts, throughput };
+const benches = { claimAfterBurst, due, kills, pickUp, posts, throughput };
 
 const wanted = process.argv.slice(2);
 

@@ -1,0 +1,132 @@
+// Judges a run by three witnesses that do not know of each other: what clients were told, what the sink
+// was asked, and the ledger. The numbers are those of the list of invariants in ARCHITECTURE.md.
+
+import type pg from 'pg';
+import type { Hit } from './sink.ts';
+import type { Submissions } from './submitter.ts';
+
+export interface Violation {
+  invariant: string;
+  what: string;
+  /** The command that shows it. */
+  id?: string;
+}
+
+export interface Evidence {
+  submissions: Submissions;
+  hits: Hit[];
+}
+
+interface Command {
+  id: string;
+  status: string;
+  attempt: number;
+  delivery: string;
+  result: { body?: Partial<Hit> } | null;
+}
+
+interface Attempt {
+  command_id: string;
+  attempt: number;
+  outcome: string | null;
+}
+
+interface Ledger {
+  commands: Map<string, Command>;
+  /** Outcomes by command and attempt. */
+  attempts: Map<string, string | null>;
+}
+
+/** Answers what is wrong; nothing when every promise was kept. */
+export async function judge(pool: pg.Pool, evidence: Evidence): Promise<Violation[]> {
+  const ledger = await readLedger(pool);
+  return [
+    ...submitted(ledger, evidence),
+    ...finished(ledger),
+    ...executed(ledger, evidence.hits),
+    ...(await promised(pool)),
+  ];
+}
+
+function* submitted({ commands }: Ledger, { submissions }: Evidence): Generator<Violation> {
+  const { acknowledged, unknown } = submissions;
+  for (const id of acknowledged)
+    if (!commands.has(id))
+      yield { invariant: 'I1', what: 'acknowledged, and not in the ledger', id };
+  const others = [...commands.keys()].filter((id) => !acknowledged.has(id));
+  if (others.length > unknown)
+    yield {
+      invariant: 'I2',
+      what: `${others.length} commands without a 201, but only ${unknown} such submissions`,
+    };
+}
+
+function* finished({ commands }: Ledger): Generator<Violation> {
+  for (const { id, status } of commands.values())
+    if (!['COMPLETED', 'FAILED', 'CANCELLED'].includes(status))
+      yield { invariant: 'I15', what: `still ${status}`, id };
+}
+
+function* executed({ commands, attempts }: Ledger, hits: Hit[]): Generator<Violation> {
+  const seen = new Map<string, number>();
+  for (const { commandId: id, attempt } of hits) {
+    const outcome = attempts.get(`${id} ${attempt}`);
+    if (outcome === undefined)
+      yield { invariant: 'I8', what: `attempt ${attempt} was executed, and never claimed`, id };
+    if (outcome === 'unstarted')
+      yield { invariant: 'I8', what: `attempt ${attempt} was executed, but is unstarted`, id };
+    count(seen, `${id} ${attempt}`);
+    count(seen, id);
+  }
+  for (const [key, times] of seen) {
+    const [id = '', attempt] = key.split(' ');
+    if (attempt && times > 1)
+      yield { invariant: 'I7', what: `attempt ${attempt} was executed ${times} times`, id };
+    const command = commands.get(id);
+    if (!attempt && times > (command?.attempt ?? 0))
+      yield { invariant: 'I7', what: `executed ${times} times, claimed less often`, id };
+    if (!attempt && times > 1 && command?.delivery === 'at_most_once')
+      yield { invariant: 'I7', what: `executed ${times} times under at_most_once`, id };
+  }
+  yield* accepted(commands, hits);
+}
+
+// The sink answers each execution with a nonce of its own: the result tells whose it is.
+function* accepted(commands: Map<string, Command>, hits: Hit[]): Generator<Violation> {
+  const hitsByNonce = new Map(hits.map((hit) => [hit.nonce, hit]));
+  for (const { id, status, attempt, result } of commands.values()) {
+    if (status !== 'COMPLETED' || !result?.body) continue;
+    const hit = hitsByNonce.get(result.body.nonce ?? '');
+    if (hit?.commandId !== id || hit.attempt !== attempt)
+      yield { invariant: 'I6', what: `the result is not attempt ${attempt}'s own`, id };
+  }
+}
+
+async function promised(pool: pg.Pool): Promise<Violation[]> {
+  const { rows } = await pool.query<{ invariant: string; promise: string; violations: string }>(
+    'select invariant, promise, violations from executor.invariants where violations <> 0',
+  );
+  return rows.map(({ invariant, promise, violations }) => ({
+    invariant,
+    what: `${violations} violations after healing: ${promise}`,
+  }));
+}
+
+async function readLedger(pool: pg.Pool): Promise<Ledger> {
+  const commands = await pool.query<Command>(
+    'select id, status, attempt, delivery, result from executor.commands',
+  );
+  const attempts = await pool.query<Attempt>(
+    'select command_id, attempt, outcome from executor.command_attempts',
+  );
+  return {
+    commands: new Map(commands.rows.map((row) => [row.id, row])),
+    attempts: new Map(
+      attempts.rows.map((row) => [`${row.command_id} ${row.attempt}`, row.outcome]),
+    ),
+  };
+}
+
+function count(times: Map<string, number>, key: string): void {
+  times.set(key, (times.get(key) ?? 0) + 1);
+}
