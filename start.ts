@@ -3,26 +3,22 @@
 
 import { once } from 'node:events';
 import { join, resolve } from 'node:path';
-import { z } from 'zod';
+import type { z } from 'zod';
+import { agentSettings } from './agent/config.ts';
 import { commandTypes } from './agent/executors/registry.ts';
 import { startPostgres } from './db/embedded.ts';
 import { migrate } from './db/migrate.ts';
-import {
-  commonSettings,
-  databaseUrlFile,
-  integer,
-  readEnvironment,
-} from './runtime/environment.ts';
+import { databaseUrlFile, integer, readEnvironment } from './runtime/environment.ts';
 import { closeLogFiles, createLog, type Logger } from './runtime/log.ts';
 import { exitOnError, onStopRequest } from './runtime/signals.ts';
 import { ChildFailedError, keepRunning, SupervisedChild } from './runtime/supervise.ts';
+import { serverSettings } from './server/config.ts';
 
+// What is for the children is checked here too: a wrong value ends the start before anything runs.
 const settingsShape = {
-  ...commonSettings,
-  PORT: integer(0, 65_535).default(3000),
-  HOST: z.string().default('127.0.0.1'),
+  ...serverSettings,
+  ...agentSettings,
   AGENTS: integer(0, 64).default(2),
-  CONCURRENCY: integer(1, 1_000).default(10),
   SHUTDOWN_TIMEOUT_MS: integer(0, 3_600_000).default(5_000),
 };
 

@@ -41,6 +41,8 @@ export class Agent {
   readonly #reporter: Reporter;
   /** The newest attempt of each command that executes or has yet to be acknowledged, by its id. */
   readonly #attempts = new Map<string, Attempt>();
+  /** Aborted to be given back: while the ledger has yet to hear so, no beat must call them unstarted. */
+  #leaving: Attempt[] = [];
   #executing = 0;
   #moreMayWait = false;
   #pumpIsDue = false;
@@ -182,11 +184,13 @@ export class Agent {
   async #sayGoodbye(): Promise<boolean> {
     try {
       await this.#claiming;
-      for (const attempt of this.#attempts.values()) attempt.abort('released');
-      // What ended at the same moment comes first: it is to be reported.
+      const left = [...this.#attempts.values()];
+      this.#leaving = left;
+      for (const attempt of left) attempt.abort('released');
+      // What ended at the same moment has an outcome too: it is to be reported, not given back.
       await nextTurn();
-      const left = [...this.#attempts.values()].filter((attempt) => !attempt.hasOutcome);
-      await this.#giveBack(left.map(({ command }) => command));
+      const unended = left.filter((attempt) => !attempt.hasOutcome);
+      await this.#giveBack(unended.map(({ command }) => command));
       // The ledger takes back all that an agent holds when it signs off: its reports go first.
       await this.#whenIdle.promise;
       await this.#transport.signOff();
@@ -205,7 +209,8 @@ export class Agent {
   }
 
   #running(): AttemptKey[] {
-    return Array.from(this.#attempts.values(), ({ command: { id, attempt } }) => ({ id, attempt }));
+    const attempts = new Set([...this.#attempts.values(), ...this.#leaving]);
+    return Array.from(attempts, ({ command: { id, attempt } }) => ({ id, attempt }));
   }
 
   #settleIdle(): void {

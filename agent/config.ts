@@ -10,7 +10,8 @@ import {
   readEnvironment,
 } from '../runtime/environment.ts';
 
-const settings = {
+/** The agent's settings, read by main.ts; the launcher checks them before it starts anything. */
+export const agentSettings = {
   ...commonSettings,
   DATABASE_DIRECT_URL: databaseUrl.optional(),
   AGENT_ID: z
@@ -25,11 +26,11 @@ const settings = {
   SERVER_URL: z.undefined('the HTTP transport is not there yet; use DATABASE_URL').optional(),
 };
 
-export type AgentConfig = z.output<z.ZodObject<typeof settings>>;
+export type AgentConfig = z.output<z.ZodObject<typeof agentSettings>>;
 
 /** @throws ConfigError that names every wrong variable or flag. */
 export function readConfig(environment: NodeJS.ProcessEnv, args: string[]): AgentConfig {
-  return readEnvironment(settings, { ...environment, ...readFlags(args) });
+  return readEnvironment(agentSettings, { ...environment, ...readFlags(args) });
 }
 
 function decimal(what: string, min: number, max: number) {

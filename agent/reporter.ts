@@ -53,11 +53,24 @@ export class Reporter {
       try {
         return await finishStorable(finish, reports, log);
       } catch (error) {
+        if (reports.length > 1 && isTooMuch(error)) return await this.#sendHalves(reports);
         log.warn({ err: error, reports: reports.length }, 'could not report; trying again');
         await sleep(jitteredBackoffMs(failures), undefined, { signal: this.#giveUp.signal });
       }
     }
   }
+
+  async #sendHalves(reports: Report[]): Promise<Answer[]> {
+    const half = Math.ceil(reports.length / 2);
+    const first = await this.#send(reports.slice(0, half));
+    return [...first, ...(await this.#send(reports.slice(half)))];
+  }
+}
+
+/** Whether a batch is too large for one string, or for the time that a statement may take. */
+function isTooMuch(error: unknown): boolean {
+  if (error instanceof RangeError) return true;
+  return error instanceof Error && error.message === 'Query read timeout';
 }
 
 /**

@@ -100,3 +100,16 @@ test('a report that the ledger refuses whatever it says does not hold up the oth
 function completed({ id, attempt }: AttemptKey, result: unknown): Outcome {
   return { report: { id, attempt, outcome: 'completed', result }, executedAt: 0 };
 }
+
+test('a batch that is too large for one statement goes in halves', async () => {
+  const taken: number[] = [];
+  const finish = (reports: Report[]) => {
+    if (reports.length > 3) return Promise.reject(new RangeError('Invalid string length'));
+    taken.push(reports.length);
+    return Promise.resolve(reports.map(() => 'accepted' as const));
+  };
+  const reporter = new Reporter({ journal, finish, log });
+  const outcome = completed({ id: '', attempt: 1 }, {});
+  await Promise.all(Array.from({ length: 10 }, () => reporter.report(outcome)));
+  expect(taken).toEqual([3, 2, 3, 2]);
+});

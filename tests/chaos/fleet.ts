@@ -8,7 +8,7 @@ import type pg from 'pg';
 import { startProgram, type Program } from '../support/program.ts';
 import type { Fault } from './plan.ts';
 
-const CONCURRENCY = 8;
+const CONCURRENCY = 16;
 
 /** One that cannot start, say as its journal is still in use, tries again after this. */
 const LEAST_AWAY_MS = 100;

@@ -28,13 +28,14 @@ interface Command {
 interface Attempt {
   command_id: string;
   attempt: number;
+  agent_id: string;
   outcome: string | null;
 }
 
 interface Ledger {
   commands: Map<string, Command>;
-  /** Outcomes by command and attempt. */
-  attempts: Map<string, string | null>;
+  /** By command and attempt. */
+  attempts: Map<string, Attempt>;
 }
 
 /** Answers what is wrong; nothing when every promise was kept. */
@@ -67,13 +68,14 @@ function* finished({ commands }: Ledger): Generator<Violation> {
       yield { invariant: 'I15', what: `still ${status}`, id };
 }
 
-function* executed({ commands, attempts }: Ledger, hits: Hit[]): Generator<Violation> {
+function* executed(ledger: Ledger, hits: Hit[]): Generator<Violation> {
+  const { commands, attempts } = ledger;
   const seen = new Map<string, number>();
   for (const { commandId: id, attempt } of hits) {
-    const outcome = attempts.get(`${id} ${attempt}`);
-    if (outcome === undefined)
+    const claimed = attempts.get(`${id} ${attempt}`);
+    if (!claimed)
       yield { invariant: 'I8', what: `attempt ${attempt} was executed, and never claimed`, id };
-    if (outcome === 'unstarted')
+    if (claimed?.outcome === 'unstarted')
       yield { invariant: 'I8', what: `attempt ${attempt} was executed, but is unstarted`, id };
     count(seen, `${id} ${attempt}`);
     count(seen, id);
@@ -88,16 +90,23 @@ function* executed({ commands, attempts }: Ledger, hits: Hit[]): Generator<Viola
     if (!attempt && times > 1 && command?.delivery === 'at_most_once')
       yield { invariant: 'I7', what: `executed ${times} times under at_most_once`, id };
   }
-  yield* accepted(commands, hits);
+  yield* accepted(ledger, hits);
 }
 
-// The sink answers each execution with a nonce of its own: the result tells whose it is.
-function* accepted(commands: Map<string, Command>, hits: Hit[]): Generator<Violation> {
+// The sink answers each execution with a nonce of its own: the result tells whose it is. It is the
+// accepted attempt's; or of an earlier one, when the same agent claimed the command again, found the
+// outcome in its journal, and so did not execute it.
+function* accepted({ commands, attempts }: Ledger, hits: Hit[]): Generator<Violation> {
   const hitsByNonce = new Map(hits.map((hit) => [hit.nonce, hit]));
+  const hitsByAttempt = new Set(hits.map(({ commandId, attempt }) => `${commandId} ${attempt}`));
   for (const { id, status, attempt, result } of commands.values()) {
     if (status !== 'COMPLETED' || !result?.body) continue;
     const hit = hitsByNonce.get(result.body.nonce ?? '');
-    if (hit?.commandId !== id || hit.attempt !== attempt)
+    const own = `${id} ${attempt}`;
+    const isJournaled =
+      !hitsByAttempt.has(own) &&
+      attempts.get(own)?.agent_id === attempts.get(`${id} ${hit?.attempt}`)?.agent_id;
+    if (hit?.commandId !== id || (hit.attempt !== attempt && !isJournaled))
       yield { invariant: 'I6', what: `the result is not attempt ${attempt}'s own`, id };
   }
 }
@@ -117,13 +126,11 @@ async function readLedger(pool: pg.Pool): Promise<Ledger> {
     'select id, status, attempt, delivery, result from executor.commands',
   );
   const attempts = await pool.query<Attempt>(
-    'select command_id, attempt, outcome from executor.command_attempts',
+    'select command_id, attempt, agent_id, outcome from executor.command_attempts',
   );
   return {
     commands: new Map(commands.rows.map((row) => [row.id, row])),
-    attempts: new Map(
-      attempts.rows.map((row) => [`${row.command_id} ${row.attempt}`, row.outcome]),
-    ),
+    attempts: new Map(attempts.rows.map((row) => [`${row.command_id} ${row.attempt}`, row])),
   };
 }
 

@@ -27,19 +27,19 @@ test('an immediate restart of Postgres under load costs no command more than an 
     await system.server({ DATABASE_URL });
     await system.agent('one', { DATABASE_URL });
     await system.agent('two', { DATABASE_URL });
-    const batch = Array.from({ length: 200 }, (_, index) => ({
+    const batch = Array.from({ length: 120 }, (_, index) => ({
       id: v7(),
       type: 'HTTP_GET_JSON',
       payload: { url: sink.urlFor(index, 100 + (index % 5) * 50) },
     }));
     await submitCommands(crashing.pool, batch);
-    for (const reached of [40, 110]) {
+    for (const reached of [25, 70]) {
       await vi.waitFor(() => expect(sink.hits.length).toBeGreaterThan(reached), 10_000);
       await postgres.crash();
     }
-    await expectStatus(crashing, 'COMPLETED', 200);
-    expect(new Set(sink.hits.map(({ commandId }) => commandId)).size).toBe(200);
-    expect(sink.hits).toHaveLength(200);
+    await expectStatus(crashing, 'COMPLETED', 120);
+    expect(new Set(sink.hits.map(({ commandId }) => commandId)).size).toBe(120);
+    expect(sink.hits).toHaveLength(120);
     const { rows } = await crashing.pool.query(
       `select from executor.attempts where outcome <> 'unstarted' or attempt > 2
        union all
@@ -50,7 +50,7 @@ test('an immediate restart of Postgres under load costs no command more than an 
     await crashing.close();
     await postgres.stop();
   }
-});
+}, 60_000);
 
 test('a database that was away for a minute makes no live agent lost', async () => {
   await system.settings(1_000, 15_000);

@@ -282,6 +282,8 @@ describe('a start that cannot succeed says why in one line', () => {
       CONCURRENCY: '0',
       SHUTDOWN_TIMEOUT_MS: '-1',
       LOG_LEVEL: 'loud',
+      AGENT_ID: 'a b',
+      CORS_ORIGIN: 'zz',
       DATABASE_URL: 'mysql://secret',
     };
     const line = await startInVain(wrong);
