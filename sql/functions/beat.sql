@@ -13,6 +13,8 @@
 --   tick_due     nobody has ticked for 2 s: call tick()
 --   interval_ms  when to beat next
 --
+-- A session that has signed off stays so: a beat that was on its way is no return.
+--
 -- Lock order: the agent, then tickets, then commands.
 create or replace function executor.beat(
   p_agent_id text,
@@ -51,8 +53,7 @@ begin
     beat_at = clock_timestamp(),
     beat_clock = executor.observed_ms(),
     running = jsonb_array_length(p_running),
-    lost_at = null,
-    signed_off_at = null
+    lost_at = null
   where id = p_agent_id and session = p_session;
   superseded := not found
     and exists (select from executor.agents where id = p_agent_id and session <> p_session);

@@ -1,8 +1,8 @@
 -- Marks agents that are gone as lost: silent for too long, or without their session lock.
 --
--- Silence is measured on executor.clock. A missing lock counts only while somebody has watched for as
--- long as an agent may be silent: when Postgres restarts, all locks are gone at once, and agents need
--- time to come back.
+-- Silence is measured on executor.clock. Both count only once somebody has watched without a gap for as
+-- long as an agent may be silent: when the database was away, agents are between two tries to reach it
+-- again, and when it restarts all locks are gone at once.
 create or replace function executor.find_lost_agents()
 returns void
 language plpgsql
@@ -42,12 +42,10 @@ begin
     cross join executor.clock clock
     where agent.lost_at is null
       and agent.signed_off_at is null
+      and clock_timestamp() > clock.watching_since + settings.lost_after
       and (
         executor.observed_ms() - agent.beat_clock > extract(epoch from settings.lost_after) * 1000
-        or (
-          clock_timestamp() > agent.unlocked_at + settings.unlocked_grace
-          and clock_timestamp() > clock.watching_since + settings.lost_after
-        )
+        or clock_timestamp() > agent.unlocked_at + settings.unlocked_grace
       )
     for update of agent skip locked
   );

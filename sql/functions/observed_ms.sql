@@ -11,10 +11,13 @@ as $$
     clock.observed_ms + case
       when isfinite(clock.ticked_at)
       then extract(epoch from least(
-        greatest(clock_timestamp() - clock.ticked_at, interval '0'), interval '6 seconds'
+        greatest(clock_timestamp() - clock.ticked_at, interval '0'),
+        interval '6 seconds',
+        settings.lost_after / 2
       )) * 1000
       else 0
     end::bigint
   from executor.clock as clock
+  cross join executor.settings as settings
 $$;
 comment on function executor.observed_ms() is 'What the clock of observed time shows now, in ms.';

@@ -12,6 +12,8 @@ returns integer
 language plpgsql
 volatile
 set search_path = pg_catalog, pg_temp
+set enable_seqscan = off
+set enable_bitmapscan = off
 as $$
 declare
   v_command record;
@@ -30,12 +32,12 @@ begin
       c.session,
       a.id is null or a.session <> c.session or a.signed_off_at is not null as is_superseded,
       a.session = c.session and a.lost_at is null and a.signed_off_at is null as is_late
-    from executor.commands c
+    -- offset 0: by the index of running commands, and not along the ids of the whole ledger.
+    from (select * from executor.commands where status = 'RUNNING' offset 0) as c
     left join executor.agents a on a.id = c.agent_id
     cross join executor.settings settings
     cross join executor.clock clock
-    where c.status = 'RUNNING'
-      and (
+    where (
         a.id is null
         or a.session <> c.session
         or a.lost_at is not null

@@ -50,9 +50,17 @@ begin
   where c.status = 'SCHEDULED'
     and c.run_at > v_promoted_to
     and c.run_at < pg_catalog.now() + interval '1 day';
+  -- A session lock is missing: when its grace is over is a time to look again, too.
+  select least(next_due_at, min(a.unlocked_at + settings.unlocked_grace))
+  into next_due_at
+  from executor.agents a
+  cross join executor.settings settings
+  where a.lost_at is null
+    and a.signed_off_at is null
+    and a.unlocked_at + settings.unlocked_grace > pg_catalog.clock_timestamp();
   answered_at := pg_catalog.clock_timestamp();
 end
 $$;
 comment on procedure executor.tick(timestamptz, timestamptz) is
-  'Runs what is due: promote, recover, repair. Answers when the next deferred command is due, and the '
-  'time now.';
+  'Runs what is due: promote, recover, repair. Answers when to run it next, at the latest within a '
+  'second, and the time now.';

@@ -23,7 +23,8 @@ alter table executor.commands
     and backoff_factor between 1 and 1000
     and backoff_max between interval '0' and interval '30 days'
   ),
-  add constraint commands_timeout_is_positive check (timeout > interval '0');
+  add constraint commands_timeout_is_positive check (timeout > interval '0'),
+  add constraint commands_run_at_is_a_time check (run_at between '1970-01-01' and '9999-12-31');
 comment on column executor.commands.failures is 'Attempts that failed or timed out.';
 comment on column executor.commands.losses is 'Attempts whose agent was lost.';
 comment on column executor.commands.max_attempts is
@@ -67,7 +68,9 @@ create table executor.settings (
   constraint settings_is_one_row check (one),
   constraint settings_lost_after_spans_beats check (lost_after >= 2 * beat_interval)
 );
-comment on table executor.settings is 'What operators may tune; one row.';
+comment on table executor.settings is
+  'What operators may tune; one row. Agents learn of it at their next beat: until then a lost_after '
+  'below the old beat_interval finds live agents lost.';
 comment on column executor.settings.beat_interval is 'How often agents beat; they are told at each beat.';
 comment on column executor.settings.lost_after is 'How long an agent may be silent, as observed.';
 comment on column executor.settings.unlocked_grace is

@@ -1,10 +1,11 @@
 // Beats go on while an agent says goodbye. In a database of its own: it slows release() down.
 
 import { beforeAll, expect, test } from 'vitest';
+import { signOff } from '../../db/agents.ts';
 import { expectStatus, runAgent } from '../support/agent.ts';
 import { useDatabase } from '../support/database.ts';
 import { beatEvery } from '../support/lifeline.ts';
-import { row } from '../support/session.ts';
+import { row, startSession } from '../support/session.ts';
 
 const database = useDatabase();
 
@@ -32,4 +33,15 @@ test('what is given back was started: no beat calls it unstarted meanwhile', asy
     status: 'FAILED',
     error: { code: 'interrupted' },
   });
+});
+
+test('a beat that arrives after the goodbye does not bring the agent back', async () => {
+  await using session = await startSession(database());
+  await signOff(database().pool, session);
+  await session.beat();
+  const { rows } = await database().pool.query(
+    'select state from executor.agent_states where id = $1',
+    [session.agentId],
+  );
+  expect(rows).toEqual([{ state: 'gone' }]);
 });

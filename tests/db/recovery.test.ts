@@ -67,6 +67,27 @@ test('time that nobody watched does not count as silence', async () => {
   expect(await agent.complete(claimed)).toEqual(['accepted']);
 });
 
+test('an agent that is between two tries to reach a database that was away is not lost', async () => {
+  await using agent = await startSession(database());
+  const [id] = await submit(database());
+  const claimed = await agent.claim();
+  const pass = async (ms: number) => {
+    await execute(
+      `update executor.clock set ticked_at = ticked_at - $1 * interval '1 ms',
+         watching_since = watching_since - $1 * interval '1 ms'`,
+      [ms],
+    );
+    await tick(database().pool);
+  };
+  await tick(database().pool);
+  await agent.beat(claimed, 1);
+  for (let i = 0; i < 5; i += 1) await pass(1_000);
+  await pass(60_000);
+  for (let i = 0; i < 4; i += 1) await pass(1_000);
+  expect(await row(database(), id)).toMatchObject({ status: 'RUNNING' });
+  await agent.complete(claimed);
+});
+
 test('an attempt far past its deadline is a failed attempt, but not right after an outage', async () => {
   await using agent = await startSession(database());
   const [id] = await submit(database());
