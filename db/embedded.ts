@@ -51,8 +51,6 @@ const SETTINGS = {
   max_connections: '250',
   shared_buffers: '256MB',
   jit: 'off',
-  // One line a message, without the statement's text or the row it would have written.
-  log_error_verbosity: 'terse',
 };
 
 /** @throws StartupError with one clear line when it cannot run here, or does already. */

@@ -98,6 +98,10 @@ test('the list is by id, and narrowed by state', async () => {
   await submit(database());
   await busy.claim();
   await signOff(database().pool, gone);
+  await tick(database().pool);
+  await database().pool.query(
+    `update executor.clock set watching_since = now() - interval '1 minute'`,
+  );
   await database().pool.query(
     `update executor.agents set beat_clock = beat_clock - 60000 where id = $1`,
     [lost.agentId],
