@@ -74,24 +74,22 @@ begin
   end loop;
 
   for v_report in
-    select
-      ordinal,
-      report,
-      report ->> 'outcome' = 'completed'
-        and concat_ws(
-          ' ', (report ->> 'id')::uuid, (report ->> 'attempt')::integer, (report ->> 'session')::uuid
-        ) = any (v_completed) as is_done
+    select ordinal, report
     from jsonb_array_elements(p_reports) with ordinality as batch (report, ordinal)
+    where report ->> 'outcome' <> 'completed'
+      or concat_ws(
+        ' ', (report ->> 'id')::uuid, (report ->> 'attempt')::integer, (report ->> 'session')::uuid
+      ) <> all (v_completed)
     order by (report ->> 'id')::uuid, ordinal
   loop
-    v_answers[v_report.ordinal] := case
-      when v_report.is_done then 'accepted'
-      else executor.finish_one(v_report.report)
-    end;
+    v_answers[v_report.ordinal] := executor.finish_one(v_report.report);
   end loop;
 
   return query
-    select (report ->> 'id')::uuid, (report ->> 'attempt')::integer, v_answers[ordinal]
+    select
+      (report ->> 'id')::uuid,
+      (report ->> 'attempt')::integer,
+      coalesce(v_answers[ordinal], 'accepted')
     from jsonb_array_elements(p_reports) with ordinality as batch (report, ordinal)
     order by ordinal;
 end
