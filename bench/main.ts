@@ -12,11 +12,13 @@ import { findPostgres15 } from '../tests/support/postgres.ts';
 import { claimAfterBurst } from './claim.ts';
 import { due } from './due.ts';
 import { kills } from './kills.ts';
+import { lists } from './lists.ts';
 import { pickUp } from './pick-up.ts';
 import { posts } from './posts.ts';
 import { throughput } from './throughput.ts';
+import { wait } from './wait.ts';
 
-const benches = { claimAfterBurst, due, kills, pickUp, posts, throughput };
+const benches = { claimAfterBurst, due, kills, lists, pickUp, posts, throughput, wait };
 
 const wanted = process.argv.slice(2);
 

@@ -1,5 +1,6 @@
 // What an agent says to the database: the calls of sql/functions that belong to a session.
 
+import type { Client } from 'pg';
 import { z } from 'zod';
 
 /** Anything that runs one statement: a pool, a client or a listener. */
@@ -37,11 +38,23 @@ export interface CommandError {
 export type Report = AttemptKey &
   (
     | { outcome: 'completed'; result: unknown }
-    | { outcome: 'failed' | 'timed_out'; error: CommandError }
+    | { outcome: 'failed' | 'timed_out' | 'cancelled'; error: CommandError }
   );
 
 /** What became of a report or release: only `accepted` changed the ledger, now or before. */
 export type Answer = 'accepted' | 'stale' | 'unknown';
+
+/** What an attempt says while it runs; see sql/functions/report_progress.sql for the bounds. */
+export interface ProgressReport extends AttemptKey {
+  /** From 0 to 1; null: not known. It and the message replace what was said before. */
+  progress?: number | null;
+  message?: string | null;
+  /** For the command's log, numbered from 1 within the attempt. */
+  lines?: { no: number; line: string }[];
+}
+
+/** What became of a progress report; `busy`: nothing yet, say it again. */
+export type ProgressAnswer = 'accepted' | 'stale' | 'busy';
 
 /** Starts a session; answers how many commands an older session of this id had to give back. */
 export async function registerAgent(
@@ -87,10 +100,28 @@ export async function release(
   return answers(rows);
 }
 
+/** Says how far attempts are, each at most once; answers in order. All or nothing when it throws. */
+export async function reportProgress(
+  database: Queryable,
+  session: string,
+  reports: ProgressReport[],
+): Promise<ProgressAnswer[]> {
+  const { rows } = await database.query('select answer from executor.report_progress($1, $2)', [
+    session,
+    JSON.stringify(reports),
+  ]);
+  const Row = z.object({ answer: z.enum(['accepted', 'stale', 'busy']) });
+  return z
+    .array(Row)
+    .parse(rows)
+    .map(({ answer }) => answer);
+}
+
 const BeatAnswer = z
   .object({
     superseded: z.boolean(),
     revoked: z.array(z.string()),
+    cancelled: z.array(z.string()),
     ready: z.boolean(),
     tick_due: z.boolean(),
     interval_ms: z.number(),
@@ -110,6 +141,8 @@ export interface Beat {
   /** The highest claim number below which no claim's reply is outstanding. */
   settledClaimNo: number;
   queues: string[];
+  /** It claims no more, and finishes what it runs. */
+  draining: boolean;
 }
 
 /** An agent's sign of life. */
@@ -118,14 +151,30 @@ export async function beat(
   identity: Identity,
   state: Beat,
 ): Promise<BeatAnswer> {
-  const { rows } = await database.query('select * from executor.beat($1, $2, $3, $4, $5)', [
+  const { rows } = await database.query('select * from executor.beat($1, $2, $3, $4, $5, $6)', [
     identity.agentId,
     identity.session,
     JSON.stringify(state.running),
     state.settledClaimNo,
     state.queues,
+    state.draining,
   ]);
   return BeatAnswer.parse(rows[0]);
+}
+
+/**
+ * Whether no pooler is between us and Postgres. Behind one, no lock of the session counts, and
+ * `holdSession` must not be called.
+ */
+export async function connectsDirectly(connection: Client, identity: Identity): Promise<boolean> {
+  // Its types do not know the process id that it was told; a pooler may tell none.
+  const { processID } = connection as Client & { processID: number | null };
+  const { rows } = await connection.query('select executor.connects_directly($1, $2, $3) as yes', [
+    identity.agentId,
+    identity.session,
+    processID ?? 0,
+  ]);
+  return z.array(z.object({ yes: z.boolean() })).parse(rows)[0]?.yes ?? false;
 }
 
 /**

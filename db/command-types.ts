@@ -1,6 +1,8 @@
-// The contracts of command types: published by `migrate`, read by the server.
+// The contracts of command types: published by `migrate` and by agents with types of their own, read by
+// the server.
 
 import type { Kysely } from 'kysely';
+import type { Queryable } from './agents.ts';
 import type { DB } from './schema.ts';
 
 /** A type's contract as its executor states it. Schemas are JSON Schema, draft 2020-12. */
@@ -20,6 +22,15 @@ export interface CommandTypeRow {
   description: string;
   payloadSchema: object;
   resultSchema: object;
+}
+
+/** Makes types known, or their contracts what they are now. */
+export async function publishTypes(
+  database: Queryable,
+  types: CommandTypeDefinition[],
+): Promise<void> {
+  if (types.length === 0) return;
+  await database.query('select executor.publish_types($1)', [JSON.stringify(types)]);
 }
 
 /** All published types, by name. */

@@ -1,16 +1,8 @@
-// Commands: taking them in, and reading them back.
+// Taking commands in.
 
-import { sql, type Kysely } from 'kysely';
 import type pg from 'pg';
-import {
-  type Command,
-  type CommandStatus,
-  type Delivery,
-  selectCommands,
-  toCommand,
-} from './command-json.ts';
-import { isUnstorable, translate } from './errors.ts';
-import type { DB } from './schema.ts';
+import type { Delivery } from './command-json.ts';
+import { CommandRefusedError, translate } from './errors.ts';
 
 /** How to treat a command; what is left out has the ledger's default. */
 export interface CommandOptions {
@@ -26,6 +18,16 @@ export interface CommandOptions {
   delayMs?: number;
   /** -100 to 100; the higher is claimed first. */
   priority?: number;
+  /** Words to find it by: at most 20, of at most 100 characters, 2,000 bytes in all. */
+  tags?: string[];
+  /** Whatever is to be kept with it. */
+  metadata?: Record<string, unknown>;
+  /** Where agents find it: `default` unless said. */
+  queue?: string;
+  /** At most one command of a key runs at a time, in order; 1 to 255 bytes. */
+  concurrencyKey?: string;
+  /** Submitting the same under the same key within 24 h is submitting once; 1 to 255 bytes. */
+  idempotencyKey?: string;
 }
 
 export interface NewCommand extends CommandOptions {
@@ -33,9 +35,11 @@ export interface NewCommand extends CommandOptions {
   id: string;
   type: string;
   payload: Record<string, unknown>;
+  /** Of those that are submitted together. */
+  batchId?: string;
 }
 
-/** What became of one submitted command. */
+/** What became of one submitted command; another id than was given: its idempotency key knew it. */
 export type Submitted = { id: string } | { error: Error };
 
 /**
@@ -46,90 +50,65 @@ export type Submitted = { id: string } | { error: Error };
  */
 export async function submitCommands(pool: pg.Pool, batch: NewCommand[]): Promise<Submitted[]> {
   try {
-    await pool.query('select executor.submit($1)', [JSON.stringify(batch)]);
-    return batch.map(({ id }) => ({ id }));
+    const ids = await submitTogether(pool, batch);
+    return ids.map((id) => ({ id }));
   } catch (error) {
-    if (!isUnstorable(error)) throw error;
-    if (batch.length === 1) return [{ error: translate(error) as Error }];
-    const outcomes: Submitted[] = [];
-    for (const command of batch) outcomes.push(...(await submitCommands(pool, [command])));
-    return outcomes;
+    if (!(error instanceof CommandRefusedError)) throw error;
+    return batch.length === 1 ? [{ error }] : await submitOneByOne(pool, batch, error);
   }
 }
 
-export interface CommandFilter {
-  status?: CommandStatus;
-  type?: string;
-  agentId?: string;
-}
-
-/** A place in the list: the last command of a page. */
-export interface PagePosition {
-  /** ISO 8601 with microseconds, which a JavaScript date does not have. */
-  createdAt: string;
-  id: string;
-}
-
-const EXACT_TIME = sql<string>`to_char(created_at at time zone 'utc', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')`;
-
-/** One page, newest first; `next` is where the following page starts, if there may be one. */
-export async function listCommands(
-  db: Kysely<DB>,
-  query: { filter: CommandFilter; limit: number; after?: PagePosition },
-): Promise<{ commands: Command[]; next?: PagePosition }> {
-  const { filter, limit, after } = query;
-  let select = selectCommands(db)
-    .select(EXACT_TIME.as('position'))
-    .orderBy('created_at', 'desc')
-    .orderBy('id', 'desc')
-    .limit(limit + 1);
-  if (filter.status) select = select.where('status', '=', filter.status);
-  if (filter.type) select = select.where('type', '=', filter.type);
-  if (filter.agentId) select = select.where('agent_id', '=', filter.agentId);
-  if (after) {
-    select = select.where(
-      sql<boolean>`(created_at, id) < (${after.createdAt}::timestamptz, ${after.id}::uuid)`,
-    );
+/**
+ * Takes a batch in, all or nothing, in one transaction; answers the ids in order, each another than was
+ * given where its idempotency key knew the command.
+ *
+ * @throws CommandRefusedError, or as `submitCommands` does.
+ */
+export async function submitTogether(pool: pg.Pool, batch: NewCommand[]): Promise<string[]> {
+  try {
+    const { rows } = await pool.query<{ id: string }>('select executor.submit($1) as id', [
+      JSON.stringify(batch),
+    ]);
+    return rows.map(({ id }) => id);
+  } catch (error) {
+    throw translate(error);
   }
-  const rows = await select.execute();
-  const last = rows[limit - 1];
-  const commands = rows.slice(0, limit).map(toCommand);
-  if (rows.length <= limit || !last) return { commands };
-  return { commands, next: { createdAt: last.position, id: last.id } };
 }
 
-/** An attempt as clients see it; `outcome` is null while it runs. */
-export interface Attempt {
-  attempt: number;
-  agentId: string | null;
-  outcome: string | null;
-  error: unknown;
-  startedAt: string | null;
-  finishedAt: string | null;
-}
-
-/** One command with its attempts, first to last. */
-export async function findCommand(
-  db: Kysely<DB>,
-  id: string,
-): Promise<(Command & { attempts: Attempt[] }) | undefined> {
-  const row = await selectCommands(db).where('id', '=', id).executeTakeFirst();
-  if (!row) return undefined;
-  const attempts = await db
-    .selectFrom('executor.command_attempts')
-    .select(['attempt', 'agent_id', 'outcome', 'error', 'started_at', 'finished_at'])
-    .where('command_id', '=', id)
-    .orderBy('attempt')
-    .execute();
-  return {
-    ...toCommand(row),
-    attempts: attempts.map((attempt) => ({
-      attempt: attempt.attempt ?? 0,
-      agentId: attempt.agent_id,
-      outcome: attempt.outcome,
-      error: attempt.error,
-      startedAt: attempt.started_at?.toISOString() ?? null,
-      finishedAt: attempt.finished_at?.toISOString() ?? null,
-    })),
+// A key that another transaction holds is waited for, a second each time: once is enough for all who
+// come with it.
+async function submitOneByOne(
+  pool: pg.Pool,
+  batch: NewCommand[],
+  refusal: CommandRefusedError,
+): Promise<Submitted[]> {
+  const inUse = new Map<string | undefined, Submitted>();
+  const remember = (error: Error) => {
+    if (error instanceof CommandRefusedError && error.code === 'idempotency_key_in_use')
+      inUse.set(error.value, { error });
   };
+  remember(refusal);
+  const outcomes: Submitted[] = [];
+  for (const command of batch) {
+    const known = command.idempotencyKey && inUse.get(command.idempotencyKey);
+    const [outcome] = known ? [known] : await submitCommands(pool, [command]);
+    if (outcome && 'error' in outcome) remember(outcome.error);
+    if (outcome) outcomes.push(outcome);
+  }
+  return outcomes;
+}
+
+/** The queues that commands can be submitted to. */
+export async function readQueues(pool: pg.Pool): Promise<string[]> {
+  const { rows } = await pool.query<{ name: string }>('select name from executor_queue.queue');
+  return rows.map(({ name }) => name);
+}
+
+/** The batch that all of these were submitted in, if there is one. */
+export async function findBatchId(pool: pg.Pool, ids: string[]): Promise<string | null> {
+  const { rows } = await pool.query<{ batch_id: string | null }>(
+    'select distinct batch_id from executor.commands where id = any ($1) limit 2',
+    [ids],
+  );
+  return rows.length === 1 ? (rows[0]?.batch_id ?? null) : null;
 }

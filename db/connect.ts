@@ -37,6 +37,9 @@ export function connect(url: string, options: ConnectOptions): Database {
     ...(options.setup ? { onConnect: runFirst(options.setup) } : {}),
   });
   pool.on('error', (error) => options.log?.debug({ err: error }, 'an idle connection was lost'));
+  // One that breaks in use says so twice: to its query, and as an event, which ends the process when nobody
+  // listens. The pool only listens to idle ones and to those of its own queries; Kysely does not.
+  pool.on('connect', (client) => client.on('error', () => {}));
   const kysely = new Kysely<DB>({ dialect: new PostgresDialect({ pool }) });
   // Not kysely.destroy(): it leaves a pool open that it has not used yet.
   return { pool, kysely, close: () => pool.end() };

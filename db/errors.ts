@@ -8,37 +8,57 @@ export class StartupError extends Error {
   override name = 'StartupError';
 }
 
-/** A command that cannot be taken in. `pointer` is a JSON pointer into the submitted command. */
+export type RefusalCode =
+  | 'unknown_type'
+  | 'unknown_queue'
+  | 'invalid_payload'
+  | 'invalid_command'
+  | 'idempotency_key_reused'
+  | 'idempotency_key_in_use';
+
+/** A command that cannot be taken in. */
 export class CommandRefusedError extends Error {
   override name = 'CommandRefusedError';
-  readonly code: 'unknown_type' | 'unknown_queue' | 'invalid_payload' | 'invalid_command';
-  readonly pointer: string;
+  readonly code: RefusalCode;
+  /** The member of the command that is at fault; undefined: the command as a whole. */
+  readonly member: string | undefined;
+  /** The member's value, where the database quotes it: tells which command of a batch is meant. */
+  readonly value: string | undefined;
 
   constructor(
-    code: CommandRefusedError['code'],
-    pointer: string,
+    code: RefusalCode,
     message: string,
-    options?: ErrorOptions,
+    options: ErrorOptions & { member?: string | undefined; value?: string | undefined } = {},
   ) {
     super(message, options);
     this.code = code;
-    this.pointer = pointer;
+    this.member = options.member;
+    this.value = options.value;
+  }
+
+  /** A JSON pointer into the submitted command. */
+  get pointer(): string {
+    return this.member === undefined ? '#' : `#/${this.member}`;
   }
 }
 
+const REFUSALS = new Map<string, [code: RefusalCode, member: string]>([
+  ['ZX001', ['unknown_type', 'type']],
+  ['ZX002', ['unknown_queue', 'queue']],
+  ['ZX003', ['invalid_payload', 'payload']],
+  ['ZX006', ['idempotency_key_reused', 'idempotencyKey']],
+  ['ZX007', ['idempotency_key_in_use', 'idempotencyKey']],
+]);
+
 /** The refusal that a database error stands for, or the error itself. */
 export function translate(error: unknown): unknown {
-  const code = sqlState(error);
-  if (code === undefined) return error;
-  const message = (error as Error).message;
-  const options = { cause: error };
-  if (code === 'ZX001') return new CommandRefusedError('unknown_type', '#/type', message, options);
-  if (code === 'ZX002')
-    return new CommandRefusedError('unknown_queue', '#/queue', message, options);
-  if (code === 'ZX003')
-    return new CommandRefusedError('invalid_payload', '#/payload', message, options);
+  const [code, member] = REFUSALS.get(sqlState(error) ?? '') ?? [];
+  if (code) {
+    const { message } = error as Error;
+    return new CommandRefusedError(code, message, { cause: error, member, value: quoted(message) });
+  }
   if (isUnstorable(error))
-    return new CommandRefusedError('invalid_command', '#', 'cannot be stored', options);
+    return new CommandRefusedError('invalid_command', 'cannot be stored', { cause: error });
   return error;
 }
 
@@ -47,8 +67,9 @@ export function isUnstorable(error: unknown): boolean {
   return /^(22|23|54|ZX)/.test(sqlState(error) ?? '');
 }
 
-// 40…: a deadlock or a serialization failure; trying again is all there is to do.
-const AWAY_STATES = /^(08|57P0|53300|25006|40)/;
+// 40…: a deadlock or a serialization failure; trying again is all there is to do. 53…: out of
+// connections, memory, locks or disk.
+const AWAY_STATES = /^(08|57P0|53|25006|40)/;
 const AWAY_CODES = new Set([
   'ECONNREFUSED',
   'ECONNRESET',
@@ -74,4 +95,11 @@ export function isUnavailable(error: unknown): boolean {
 
 function sqlState(error: unknown): string | undefined {
   return error instanceof DatabaseError ? error.code : undefined;
+}
+
+// What quote_literal() wrote into a message.
+function quoted(message: string): string | undefined {
+  const [, escaped, text] = /(E?)'((?:[^']|'')*)'/.exec(message) ?? [];
+  const value = text?.replaceAll("''", "'");
+  return escaped ? value?.replaceAll('\\\\', '\\') : value;
 }

@@ -51,9 +51,13 @@ const ClaimedCommand = z.object({
   payload: z.record(z.string(), z.unknown()),
   attempt: z.number(),
   timeoutMs: z.number(),
+  cancelRequested: z.boolean(),
 });
 
-/** A command that this session now runs. `timeoutMs`: how long the attempt may take. */
+/**
+ * A command that this session now runs. `timeoutMs`: how long the attempt may take. `cancelRequested`:
+ * somebody asked to cancel it while it was being claimed.
+ */
 export type ClaimedCommand = z.infer<typeof ClaimedCommand>;
 
 export interface Claim {
@@ -117,21 +121,26 @@ export class ClaimQueue {
 
 function wrap(fetch: string, used: number): string {
   return `
-    with ticket as (${fetch})
-    update executor.commands
-    set
-      status = 'RUNNING',
-      attempt = attempt + 1,
-      agent_id = $${used + 1},
-      session = $${used + 2},
-      claim_no = $${used + 3},
-      started_at = clock_timestamp(),
-      deadline_at = clock_timestamp() + timeout,
-      updated_at = clock_timestamp()
-    where id = any (array (select id from ticket)) and status = 'PENDING'
-    returning
-      id, type, payload, attempt,
-      (extract(epoch from timeout) * 1000)::double precision as "timeoutMs"`;
+    with ticket as (${fetch}),
+    claimed as (
+      update executor.commands
+      set
+        status = 'RUNNING',
+        attempt = attempt + 1,
+        agent_id = $${used + 1},
+        session = $${used + 2},
+        claim_no = $${used + 3},
+        started_at = clock_timestamp(),
+        deadline_at = clock_timestamp() + timeout,
+        updated_at = clock_timestamp()
+      where id = any (array (select id from ticket)) and status::text = 'PENDING'
+      returning
+        id, type, payload, attempt,
+        (extract(epoch from timeout) * 1000)::double precision as "timeoutMs",
+        cancel_requested_at is not null as "cancelRequested"
+    )
+    select claimed.*
+    from (select executor.announce_changes(array_agg(id)) from claimed offset 0) as announced, claimed`;
 }
 
 function adapter(connection: pg.ClientBase | pg.Pool) {

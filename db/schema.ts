@@ -45,6 +45,10 @@ export interface ExecutorAgents {
    */
   concurrency: number;
   /**
+   * Whether it said that it claims no more: it finishes what it runs.
+   */
+  draining: Generated<boolean>;
+  /**
    * Where its process runs.
    */
   host: string | null;
@@ -174,6 +178,29 @@ export interface ExecutorCommandAttempts {
   started_at: Timestamp | null;
 }
 
+export interface ExecutorCommandLogs {
+  /**
+   * The attempt that logged it.
+   */
+  attempt: number;
+  /**
+   * Whose line it is.
+   */
+  command_id: string;
+  /**
+   * The text, of at most 2,000 characters.
+   */
+  line: string;
+  /**
+   * Its number within the attempt, from 1.
+   */
+  line_no: number;
+  /**
+   * When it came in.
+   */
+  logged_at: Timestamp;
+}
+
 export interface ExecutorCommands {
   /**
    * The agent that runs it, or ran it last.
@@ -196,9 +223,21 @@ export interface ExecutorCommands {
    */
   backoff_max: Generated<string>;
   /**
+   * The commands that were submitted together.
+   */
+  batch_id: string | null;
+  /**
+   * When a person asked to cancel it while it ran; its agent or recovery then ends it.
+   */
+  cancel_requested_at: Timestamp | null;
+  /**
    * The session's number for the claim that took this command; see beat().
    */
   claim_no: Int8 | null;
+  /**
+   * At most one command of a key is ready, running or pausing before a retry; the others are BLOCKED.
+   */
+  concurrency_key: string | null;
   /**
    * When it was submitted.
    */
@@ -228,6 +267,10 @@ export interface ExecutorCommands {
    */
   id: string;
   /**
+   * The key it was submitted under.
+   */
+  idempotency_key: string | null;
+  /**
    * Attempts whose agent was lost.
    */
   losses: Generated<number>;
@@ -239,6 +282,10 @@ export interface ExecutorCommands {
    * After more losses than this the command is FAILED as poison.
    */
   max_losses: Generated<number>;
+  /**
+   * Whatever its submitter wants to keep with it.
+   */
+  metadata: Generated<Json>;
   /**
    * What its executor gets: a JSON object.
    */
@@ -256,6 +303,10 @@ export interface ExecutorCommands {
    */
   result: Json | null;
   /**
+   * The finished command that a person repeated with this.
+   */
+  retry_of: string | null;
+  /**
    * Not before this time: a deferred start, or a retry after its pause.
    */
   run_at: Timestamp | null;
@@ -271,6 +322,10 @@ export interface ExecutorCommands {
    * Where it is.
    */
   status: ExecutorCommandStatus;
+  /**
+   * Words to find it by.
+   */
+  tags: Generated<string[]>;
   /**
    * How long one attempt may take.
    */
@@ -320,6 +375,17 @@ export interface ExecutorCommandTypes {
   updated_at: Generated<Timestamp>;
 }
 
+export interface ExecutorContendedKeys {
+  /**
+   * What to look at.
+   */
+  concurrency_key: string;
+  /**
+   * In the order in which they came.
+   */
+  id: Generated<Int8>;
+}
+
 export interface ExecutorDefinitions {
   /**
    * When that was.
@@ -333,6 +399,25 @@ export interface ExecutorDefinitions {
    * The file, below sql/.
    */
   name: string;
+}
+
+export interface ExecutorIdempotencyKeys {
+  /**
+   * The command that came of it.
+   */
+  command_id: string;
+  /**
+   * When; 24 h later the key is free again.
+   */
+  created_at: Timestamp;
+  /**
+   * SHA-256 of the submission: the same key with another one is refused.
+   */
+  fingerprint: Buffer;
+  /**
+   * As the submitter drew it.
+   */
+  key: string;
 }
 
 export interface ExecutorIncarnation {
@@ -378,6 +463,29 @@ export interface ExecutorMigrations {
   name: string;
 }
 
+export interface ExecutorProgress {
+  /**
+   * The attempt that said so.
+   */
+  attempt: number;
+  /**
+   * Whose progress it is.
+   */
+  command_id: string;
+  /**
+   * What it is about, for people.
+   */
+  message: string | null;
+  /**
+   * From 0 to 1.
+   */
+  progress: number | null;
+  /**
+   * When it was said.
+   */
+  updated_at: Timestamp;
+}
+
 export interface ExecutorSettings {
   /**
    * How often agents beat; they are told at each beat.
@@ -401,18 +509,34 @@ export interface ExecutorSettings {
   unlocked_grace: Generated<string>;
 }
 
+export interface ExecutorWatchers {
+  /**
+   * A server process, as it named itself.
+   */
+  id: string;
+  /**
+   * How long, unless it says so again.
+   */
+  until: Timestamp;
+}
+
 export interface DB {
   "executor.agent_states": ExecutorAgentStates;
   "executor.agents": ExecutorAgents;
   "executor.attempts": ExecutorAttempts;
   "executor.clock": ExecutorClock;
   "executor.command_attempts": ExecutorCommandAttempts;
+  "executor.command_logs": ExecutorCommandLogs;
   "executor.command_types": ExecutorCommandTypes;
   "executor.commands": ExecutorCommands;
+  "executor.contended_keys": ExecutorContendedKeys;
   "executor.definitions": ExecutorDefinitions;
+  "executor.idempotency_keys": ExecutorIdempotencyKeys;
   "executor.incarnation": ExecutorIncarnation;
   "executor.invariants": ExecutorInvariants;
   "executor.ledger_queue_mismatch": ExecutorLedgerQueueMismatch;
   "executor.migrations": ExecutorMigrations;
+  "executor.progress": ExecutorProgress;
   "executor.settings": ExecutorSettings;
+  "executor.watchers": ExecutorWatchers;
 }

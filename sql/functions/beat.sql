@@ -6,9 +6,12 @@
 -- claim's reply was lost): it goes back as unstarted. Comparing the lists alone would race with
 -- claims in flight.
 --
+-- p_draining: it claims no more, and finishes what it runs.
+--
 -- Answers:
 --   superseded   a newer process has this agent's id: stop
 --   revoked      commands that the agent runs but no longer owns: abort them
+--   cancelled    commands that it runs and that somebody asked to cancel: abort and report them
 --   ready        work waits in one of its queues: claim
 --   tick_due     nobody has ticked for 2 s: call tick()
 --   interval_ms  when to beat next
@@ -21,11 +24,13 @@ create or replace function executor.beat(
   p_session uuid,
   p_running jsonb,
   p_settled_claim_no bigint,
-  p_queues text[]
+  p_queues text[],
+  p_draining boolean default false
 )
 returns table (
   superseded boolean,
   revoked uuid[],
+  cancelled uuid[],
   ready boolean,
   tick_due boolean,
   interval_ms integer
@@ -53,6 +58,7 @@ begin
     beat_at = clock_timestamp(),
     beat_clock = executor.observed_ms(),
     running = jsonb_array_length(p_running),
+    draining = p_draining,
     lost_at = null
   where id = p_agent_id and session = p_session;
   superseded := not found
@@ -93,6 +99,15 @@ begin
     )
   );
 
+  cancelled := array(
+    select c.id
+    from executor.commands c
+    where c.agent_id = p_agent_id
+      and c.session = p_session
+      and c.status = 'RUNNING'
+      and c.cancel_requested_at is not null
+  );
+
   ready := exists (
     select
     from unnest(p_queues) as queue (name)
@@ -113,6 +128,6 @@ begin
   return next;
 end
 $$;
-comment on function executor.beat(text, uuid, jsonb, bigint, text[]) is
-  'An agent''s sign of life; answers whether it is superseded, what it lost, whether work waits, '
+comment on function executor.beat(text, uuid, jsonb, bigint, text[], boolean) is
+  'An agent''s sign of life; answers whether it is superseded, what to abort, whether work waits, '
   'whether a tick is due, and when to beat next.';

@@ -19,6 +19,7 @@ set enable_bitmapscan = off
 as $$
 declare
   v_claim record;
+  v_closed uuid[] := '{}';
 begin
   perform executor.lock_tickets(
     array(select (claim ->> 'id')::uuid from jsonb_array_elements(p_claims) as claim)
@@ -34,12 +35,15 @@ begin
       and c.attempt = v_claim.attempt
       and c.session = p_session
       and c.status::text = 'RUNNING'
-    for update;
+    for no key update;
     if found then
       perform executor.end_attempt(v_claim.id, p_outcome, null, p_counts);
+      v_closed := v_closed || v_claim.id;
       return next v_claim.id;
     end if;
   end loop;
+  perform executor.hand_on_keys(v_closed);
+  perform executor.announce_changes(v_closed);
 end
 $$;
 comment on function executor.close_attempts(uuid, jsonb, executor.attempt_outcome, boolean) is

@@ -4,11 +4,13 @@
 --   released    its agent stopped: PENDING, in its old place
 --   lost        its agent went away: PENDING; after max_losses of these FAILED as poison
 --   failed, timed_out   SCHEDULED after a pause; FAILED when out of attempts or not retryable
+--   cancelled   CANCELLED; and so does every other end of a command that somebody asked to cancel
 --
 -- Under at_most_once everything but unstarted ends FAILED: as itself when it failed, else as
 -- interrupted. p_counts: whether a loss counts towards poison (not when the process was alive).
 --
--- The caller has locked the ticket and the command, which is RUNNING. Answers the new status.
+-- The caller has locked the ticket and the command, which is RUNNING, and hands on the concurrency keys
+-- (hand_on_keys) once it has locked all that it needs. Answers the new status.
 create or replace function executor.end_attempt(
   p_id uuid,
   p_outcome executor.attempt_outcome,
@@ -38,7 +40,10 @@ begin
   v_losses := v_command.losses + (p_outcome = 'lost' and p_counts)::integer;
   v_run_at := v_command.run_at;
 
-  if p_outcome = 'unstarted' then
+  if p_outcome = 'cancelled' or v_command.cancel_requested_at is not null then
+    v_status := 'CANCELLED';
+    v_stays := p_outcome = 'cancelled';
+  elsif p_outcome = 'unstarted' then
     v_status := 'PENDING';
   elsif p_outcome = 'failed' and v_command.delivery = 'at_most_once' then
     v_status := 'FAILED';
@@ -90,12 +95,12 @@ begin
     losses = v_losses,
     error = case when v_status = 'FAILED' then coalesce(v_error, jsonb_build_object('code', p_outcome)) end,
     run_at = v_run_at,
-    agent_id = case when v_status = 'FAILED' then agent_id end,
+    agent_id = case when v_status in ('FAILED', 'CANCELLED') then agent_id end,
     session = case when v_stays then session end,
     claim_no = case when v_stays then claim_no end,
-    started_at = case when v_status = 'FAILED' then started_at end,
+    started_at = case when v_status in ('FAILED', 'CANCELLED') then started_at end,
     deadline_at = case when v_stays then deadline_at end,
-    finished_at = case when v_status = 'FAILED' then v_now end,
+    finished_at = case when v_status in ('FAILED', 'CANCELLED') then v_now end,
     updated_at = v_now
   where id = p_id;
 

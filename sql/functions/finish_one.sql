@@ -1,4 +1,5 @@
--- One report that is not simply a completion by the owner: see finish(), which has locked the ticket.
+-- One report that is not simply a completion by the owner: see finish(), which has locked the ticket and
+-- hands on the concurrency key.
 --
 -- A report from an attempt that was closed as lost is accepted if it is a completion and the command
 -- still waits: then the work need not be done again. Its ticket, if it has one by now, is looked for
@@ -21,7 +22,7 @@ begin
   select * into v_command
   from executor.commands
   where id = (p_report ->> 'id')::uuid
-  for update;
+  for no key update;
   if not found then
     return 'unknown';
   end if;
@@ -32,15 +33,21 @@ begin
       if v_outcome = 'completed' then
         return 'stale';
       end if;
+      -- Nobody asked to cancel it: then its agent just does not run it any more.
+      if v_outcome = 'cancelled' and v_command.cancel_requested_at is null then
+        v_outcome := 'released';
+      end if;
       perform executor.end_attempt(v_command.id, v_outcome, p_report -> 'error');
       return 'accepted';
     end if;
     return case
       when v_command.status = 'COMPLETED' and v_outcome = 'completed' then 'accepted'
+      when v_command.status = 'CANCELLED' and v_outcome = 'cancelled' then 'accepted'
       -- A repeat says the same again. Other words: recovery timed it out before the report came.
       when v_command.status = 'FAILED'
         and v_outcome <> 'completed'
-        and v_command.error = coalesce(p_report -> 'error', jsonb_build_object('code', v_outcome))
+        and v_command.error
+          = coalesce(nullif(p_report -> 'error', 'null'), jsonb_build_object('code', v_outcome))
         then 'accepted'
       else 'stale'
     end;
@@ -52,7 +59,8 @@ begin
   if not found then
     return 'stale';
   end if;
-  if v_closed.outcome = v_outcome then
+  if v_closed.outcome = v_outcome
+    or (v_closed.outcome = 'released' and v_outcome = 'cancelled') then
     return 'accepted';
   end if;
   if v_outcome <> 'completed'

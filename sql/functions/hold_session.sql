@@ -1,8 +1,8 @@
 -- Ties an agent's life to this connection: when its process dies, the kernel closes the socket,
 -- Postgres ends the backend, the lock goes, and recover() sees that within a tick.
 --
--- Over a direct connection only: behind a pooler in transaction mode the lock would leak. Answers
--- false while another connection (a half-open one of this very session, say) still holds the lock;
+-- Over a direct connection only (see connects_directly()): behind a pooler in transaction mode the
+-- lock would leak. Answers false while another connection (a half-open one of this very session, say) still holds the lock;
 -- the caller asks again at its next beat. Until then the lock says nothing about the agent: the other
 -- connection may end at any moment.
 create or replace function executor.hold_session(p_agent_id text, p_session uuid)

@@ -4,16 +4,14 @@ returns void
 language plpgsql
 volatile
 set search_path = pg_catalog, pg_temp
+set plan_cache_mode = force_generic_plan
 set enable_seqscan = off
 set enable_bitmapscan = off
 as $$
 declare
   v_queue text;
 begin
-  perform executor.write_tickets(p_ids);
-  for v_queue in
-    select distinct c.queue from executor.commands c where c.id = any (p_ids)
-  loop
+  for v_queue in select distinct queue from executor.write_tickets(p_ids) as queue loop
     perform pg_notify('executor_work', v_queue);
   end loop;
 end

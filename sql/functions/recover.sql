@@ -17,7 +17,7 @@ set enable_bitmapscan = off
 as $$
 declare
   v_command record;
-  v_recovered integer := 0;
+  v_recovered uuid[] := '{}';
   v_late jsonb := jsonb_build_object(
     'code', 'timed_out', 'message', 'its agent did not end it at its deadline', 'retryable', true
   );
@@ -58,7 +58,7 @@ begin
       and c.attempt = v_command.attempt
       and c.session = v_command.session
       and c.status::text = 'RUNNING'
-    for update skip locked;
+    for no key update skip locked;
     continue when not found;
     if v_command.is_late then
       perform executor.end_attempt(v_command.id, 'timed_out', v_late);
@@ -67,9 +67,11 @@ begin
         v_command.id, 'lost', null, p_counts => not v_command.is_superseded
       );
     end if;
-    v_recovered := v_recovered + 1;
+    v_recovered := v_recovered || v_command.id;
   end loop;
-  return v_recovered;
+  perform executor.hand_on_keys(v_recovered);
+  perform executor.announce_changes(v_recovered);
+  return cardinality(v_recovered);
 end
 $$;
 comment on function executor.recover(integer) is

@@ -48,6 +48,7 @@ begin
     lost_at = null,
     signed_off_at = null,
     running = 0,
+    draining = false,
     concurrency = excluded.concurrency,
     host = excluded.host,
     pid = excluded.pid,

@@ -2,7 +2,9 @@
 -- only a hand or a bug can bring that about. Answers how many; says each in the server's log.
 --
 -- Looks first, without locks; then repair_one() locks, looks again, and mends: the ledger is right. (A
--- ticket without a command is harmless, as a claim of it changes nothing.)
+-- ticket without a command is harmless, as a claim of it changes nothing.) And gives away concurrency keys
+-- that are free though somebody waits for them, and that no tick is going to look at: unblock() never
+-- leaves any.
 create or replace function executor.repair(p_limit integer default 1000)
 returns integer
 language plpgsql
@@ -15,6 +17,7 @@ declare
   v_from uuid;
   v_to uuid;
   v_id uuid;
+  v_keys text[];
   v_repaired integer := 0;
 begin
   select repaired_to into v_from from executor.clock;
@@ -35,6 +38,33 @@ begin
   loop
     v_repaired := v_repaired + executor.repair_one(v_id)::integer;
   end loop;
+
+  v_keys := array(
+    select wanted.key
+    from (
+      select distinct c.concurrency_key as key
+      from executor.commands c
+      where c.id > v_from and c.id <= v_to and c.status::text = 'BLOCKED'
+    ) as wanted
+    -- Looked up one by one (offset 0): as joins they could read all there are.
+    where not exists (
+      select
+      from executor.commands holder
+      where holder.concurrency_key = wanted.key
+        and (
+          holder.status in ('PENDING', 'RUNNING')
+          or (holder.status = 'SCHEDULED' and holder.attempt > 0)
+        )
+      offset 0
+    )
+    and not exists (
+      select from executor.contended_keys k where k.concurrency_key = wanted.key offset 0
+    )
+  );
+  if v_keys <> '{}' then
+    raise log 'agent-executor: concurrency keys were free and forgotten: %', to_json(v_keys);
+    perform executor.unblock(v_keys);
+  end if;
 
   update executor.clock set repaired_to = coalesce(v_to, '00000000-0000-0000-0000-000000000000');
   return v_repaired;

@@ -15,8 +15,11 @@ declare
   v_command executor.commands;
 begin
   select queue into v_queue from executor.commands where id = p_id;
+  if not found then
+    return false;
+  end if;
   perform from executor_queue.job where name = v_queue and id = p_id for update skip locked;
-  select * into v_command from executor.commands where id = p_id for update skip locked;
+  select * into v_command from executor.commands where id = p_id for no key update skip locked;
   if not found then
     return false;
   end if;

@@ -1,11 +1,17 @@
--- Takes commands in: the ledger row and its ticket (or none, for a deferred one), in one transaction, and
--- one NOTIFY a queue.
+-- Takes commands in: the ledger row and its ticket (or none, for one that has to wait), in one
+-- transaction, and one NOTIFY a queue.
 --
 -- p_batch: [{"id", "type", "payload", "queue"?, "priority"?, "runAt"? or "delayMs"?, "timeoutMs"?,
--- "maxAttempts"?, "backoff"?: {"initialMs"?, "factor"?, "maxMs"?}, "delivery"?}]. The caller draws the ids,
--- so that a batch can be repeated after a COMMIT whose outcome is unknown: what is there already stays as
--- it is. All or nothing. Errors: ZX001 unknown type, ZX002 unknown queue, ZX003 payload is no object, and
--- what the table refuses (22…, 23…); the caller repeats such a batch item by item.
+-- "maxAttempts"?, "backoff"?: {"initialMs"?, "factor"?, "maxMs"?}, "delivery"?, "tags"?, "metadata"?,
+-- "concurrencyKey"?, "idempotencyKey"?, "batchId"?, "retryOf"?}]. The caller draws the ids, so that a batch
+-- can be repeated after a COMMIT whose outcome is unknown: what is there already stays as it is. All or
+-- nothing. Answers the commands' ids in order: another than was given where the idempotency key stands
+-- for an earlier submission. Errors: ZX001 unknown type, ZX002 unknown queue, ZX003 payload is no object,
+-- ZX006 and ZX007 of take_idempotency_keys(), and what the table refuses (22…, 23…); the caller repeats
+-- such a batch item by item.
+--
+-- A command with a concurrency key is BLOCKED until unblock() makes it ready, mostly at once. A deferred
+-- one does not hold its key.
 --
 -- created_at rises by a microsecond an item, so that first in, first out holds within a batch too.
 create or replace function executor.submit(p_batch jsonb)
@@ -16,7 +22,11 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_now timestamptz := clock_timestamp();
+  -- Ordinal → the command that was submitted under this idempotency key before.
+  v_known jsonb := '{}';
   v_added uuid[];
+  v_ready uuid[];
+  v_blocked text[];
   v_due_at timestamptz;
   v_bad text;
 begin
@@ -49,6 +59,22 @@ begin
     raise exception 'the payload must be a JSON object' using errcode = 'ZX003';
   end if;
 
+  -- What jsonb holds at any depth, clients cannot read back: one such command would break whole lists.
+  if exists (
+    select
+    from jsonb_array_elements(p_batch) as item
+    where jsonb_path_exists(item -> 'payload', '$.**{65}')
+      or jsonb_path_exists(item -> 'metadata', '$.**{65}')
+  ) then
+    raise exception 'payload and metadata may be nested 64 levels deep' using errcode = 'ZX003';
+  end if;
+
+  if jsonb_path_exists(p_batch, '$[*].idempotencyKey') then
+    select coalesce(jsonb_object_agg(ordinal, command_id), '{}')
+    into v_known
+    from executor.take_idempotency_keys(p_batch);
+  end if;
+
   with input as (
     select
       item,
@@ -59,11 +85,13 @@ begin
         v_now + make_interval(secs => (item ->> 'delayMs')::double precision / 1000)
       ) as run_at
     from jsonb_array_elements(p_batch) with ordinality as batch (item, ordinal)
+    where not v_known ? ordinal::text
   ),
   added as (
     insert into executor.commands (
       id, type, queue, priority, status, payload, timeout, run_at, created_at, updated_at,
-      max_attempts, backoff_initial, backoff_factor, backoff_max, delivery
+      max_attempts, backoff_initial, backoff_factor, backoff_max, delivery,
+      tags, metadata, concurrency_key, idempotency_key, batch_id, retry_of
     )
     select
       (i.item ->> 'id')::uuid,
@@ -72,6 +100,7 @@ begin
       coalesce((i.item ->> 'priority')::integer, 0),
       case
         when i.run_at > i.created_at then 'SCHEDULED'::executor.command_status
+        when i.item ->> 'concurrencyKey' is not null then 'BLOCKED'
         else 'PENDING'
       end,
       i.item -> 'payload',
@@ -88,27 +117,44 @@ begin
       ),
       coalesce((i.backoff ->> 'factor')::double precision, 2),
       coalesce(make_interval(secs => (i.backoff ->> 'maxMs')::double precision / 1000), interval '1 hour'),
-      coalesce((i.item ->> 'delivery')::executor.delivery, 'at_least_once')
+      coalesce((i.item ->> 'delivery')::executor.delivery, 'at_least_once'),
+      case
+        when i.item ? 'tags' then array(select jsonb_array_elements_text(i.item -> 'tags'))
+        else '{}'
+      end,
+      coalesce(i.item -> 'metadata', '{}'),
+      i.item ->> 'concurrencyKey',
+      i.item ->> 'idempotencyKey',
+      (i.item ->> 'batchId')::uuid,
+      (i.item ->> 'retryOf')::uuid
     from input i
     join executor.command_types t on t.type = i.item ->> 'type'
     -- By id: two batches that share ids, as repeated ones do, then wait for each other in one order.
     order by 1
     on conflict (id) do nothing
-    returning id, status, run_at
+    returning id, status, run_at, concurrency_key
   )
-  select array_agg(id) filter (where status = 'PENDING'), min(run_at) filter (where status = 'SCHEDULED')
-  into v_added, v_due_at
+  select
+    array_agg(id),
+    array_agg(id) filter (where status = 'PENDING'),
+    array_agg(concurrency_key) filter (where status = 'BLOCKED'),
+    min(run_at) filter (where status = 'SCHEDULED')
+  into v_added, v_ready, v_blocked, v_due_at
   from added;
 
-  if v_added is not null then
-    perform executor.offer(v_added);
+  if v_ready is not null then
+    perform executor.offer(v_ready);
+  end if;
+  if v_blocked is not null then
+    perform executor.unblock(v_blocked);
   end if;
   if v_due_at is not null then
     perform executor.announce_due(v_due_at);
   end if;
+  perform executor.announce_changes(v_added);
 
   return query
-    select (item ->> 'id')::uuid
+    select coalesce((v_known ->> ordinal::text)::uuid, (item ->> 'id')::uuid)
     from jsonb_array_elements(p_batch) with ordinality as batch (item, ordinal)
     order by ordinal;
 end

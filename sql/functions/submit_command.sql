@@ -1,7 +1,7 @@
 -- For people in psql: select executor.submit_command('DELAY', '{"ms": 50}');
 --
--- p_options: {"queue", "priority", "runAt" or "delayMs", "timeoutMs", "maxAttempts", "backoff", "delivery"}, as
--- submit() takes them.
+-- p_options: {"queue", "priority", "runAt" or "delayMs", "timeoutMs", "maxAttempts", "backoff", "delivery",
+-- "tags", "metadata", "concurrencyKey", "idempotencyKey"}, as submit() takes them.
 create or replace function executor.submit_command(
   p_type text,
   p_payload jsonb default '{}',

@@ -1,13 +1,14 @@
 -- Every agent with what it does now.
 --
--- idle and busy by what the ledger says it runs; draining is not shown yet; lost: silent, or its process
--- is gone; gone: it said goodbye.
+-- idle and busy by what the ledger says it runs; draining: it claims no more, and finishes what it runs;
+-- lost: silent, or its process is gone; gone: it said goodbye.
 create or replace view executor.agent_states as
 select
   a.id,
   case
     when a.signed_off_at is not null then 'gone'
     when a.lost_at is not null then 'lost'
+    when a.draining then 'draining'
     when owned.running > 0 then 'busy'
     else 'idle'
   end as state,
@@ -28,4 +29,4 @@ cross join lateral (
   where c.status = 'RUNNING' and c.agent_id = a.id and c.session = a.session
 ) as owned;
 comment on view executor.agent_states is
-  'Every agent with its state (idle, busy, lost or gone) and how many commands it runs.';
+  'Every agent with its state (idle, busy, draining, lost or gone) and how many commands it runs.';

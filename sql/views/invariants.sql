@@ -9,6 +9,11 @@ select
 from pg_trigger
 where tgname = 'commands_finished_are_immutable' and tgenabled in ('O', 'A')
 union all
+select 'I3', 'an idempotency key stands for one command, which has it', count(*)
+from executor.idempotency_keys k
+left join executor.commands c on c.id = k.command_id
+where c.idempotency_key is distinct from k.key
+union all
 select 'I5', 'attempts are numbered 1, 2, 3 … without a gap', count(*)
 from executor.commands c
 where c.attempt <> (c.session is not null)::integer
@@ -67,6 +72,35 @@ where c.status = 'PENDING'
   )
 union all
 select 'I14', 'ledger and queue agree', count(*)
-from executor.ledger_queue_mismatch;
+from executor.ledger_queue_mismatch
+union all
+select 'K1', 'one command at a time holds a concurrency key', coalesce(sum(held.commands - 1), 0)::bigint
+from (
+  select count(*) as commands
+  from executor.commands c
+  where c.concurrency_key is not null
+    and (c.status in ('PENDING', 'RUNNING') or (c.status = 'SCHEDULED' and c.attempt > 0))
+  group by c.concurrency_key
+) as held
+union all
+select 'K2', 'no command waits for a concurrency key that is free and forgotten', count(*)
+from executor.commands c
+where c.status = 'BLOCKED'
+  and not exists (
+    select
+    from executor.commands holder
+    where holder.concurrency_key = c.concurrency_key
+      and (
+        holder.status in ('PENDING', 'RUNNING')
+        or (holder.status = 'SCHEDULED' and holder.attempt > 0)
+      )
+  )
+  and not exists (
+    select from executor.contended_keys k where k.concurrency_key = c.concurrency_key
+  )
+union all
+select 'C1', 'no command runs on for a minute after somebody cancelled it (after healing)', count(*)
+from executor.commands c
+where c.status = 'RUNNING' and c.cancel_requested_at < clock_timestamp() - interval '1 minute';
 comment on view executor.invariants is
   'Each promise that the database can check by itself, with its count of violations.';
