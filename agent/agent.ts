@@ -2,21 +2,25 @@
 //
 //   wake ─▶ claim as many as there are free slots ─▶ execute each ─▶ report ─▶ slot free ─▶ claim …
 //
-// It claims when it is woken (NOTIFY, a beat that says work waits, a new connection) and, once the
-// queue gave it all that it asked for, whenever a slot becomes free; it never polls. A slot is free
-// when its command was executed; as many again may wait for their report to be acknowledged.
+// A slot is free when its command was executed; as many again may wait for their report to be
+// acknowledged. When to claim is the claimer's to say.
 //
 // Between execution and report an outcome is written to the journal. Without a journal that can be
 // written nothing is claimed, and a command that the journal knows as completed is not executed again.
+//
+// What somebody asked to cancel is aborted as soon as the agent hears of it, and reported as cancelled
+// like any other outcome; what it had come to by then stands.
 
 import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises';
-import type { AttemptKey, Beat } from '../db/agents.ts';
+import type { AttemptKey, Beat, Report } from '../db/agents.ts';
 import type { ClaimedCommand } from '../db/queue.ts';
 import type { Logger } from '../runtime/log.ts';
 import { Attempt } from './attempt.ts';
+import { Claimer } from './claimer.ts';
 import type { ExecutorRegistry } from './executors/executor.ts';
 import type { Outcome } from './journal-file.ts';
 import type { Journal } from './journal.ts';
+import { ProgressReporter } from './progress-reporter.ts';
 import { Reporter } from './reporter.ts';
 import type { Transport } from './transports/transport.ts';
 
@@ -39,42 +43,49 @@ export class Agent {
   readonly #concurrency: number;
   readonly #log: Logger;
   readonly #reporter: Reporter;
+  readonly #progress: ProgressReporter;
+  readonly #claimer: Claimer;
   /** The newest attempt of each command that executes or has yet to be acknowledged, by its id. */
   readonly #attempts = new Map<string, Attempt>();
   /** Aborted to be given back: while the ledger has yet to hear so, no beat must call them unstarted. */
   #leaving: Attempt[] = [];
   #executing = 0;
-  #moreMayWait = false;
-  #pumpIsDue = false;
-  #claiming: Promise<void> | undefined;
   #draining = false;
   #whenIdle = Promise.withResolvers<void>();
 
-  constructor(options: AgentOptions) {
-    this.#transport = options.transport;
-    this.#journal = options.journal;
-    this.#executors = options.executors;
-    this.#concurrency = options.concurrency;
-    this.#log = options.log;
-    this.#reporter = new Reporter({
-      journal: options.journal,
-      finish: (reports) => this.#transport.finish(reports),
-      log: options.log,
+  constructor({ transport, journal, executors, concurrency, log }: AgentOptions) {
+    this.#transport = transport;
+    this.#journal = journal;
+    this.#executors = executors;
+    this.#concurrency = concurrency;
+    this.#log = log;
+    const finish = (reports: Report[]) => transport.finish(reports);
+    this.#reporter = new Reporter({ journal, finish, log });
+    this.#progress = new ProgressReporter((reports) => transport.reportProgress(reports), log);
+    this.#claimer = new Claimer({
+      free: () => this.#free(),
+      canRecord: () => journal.canRecord(),
+      claim: (limit) => transport.claim(limit),
+      onClaimed: (commands) => this.#take(commands),
+      log,
     });
   }
 
   /** Work may be waiting: claim, if there is a free slot. */
   wake(): void {
-    this.#moreMayWait = true;
-    this.#pump();
+    this.#claimer.wake();
   }
 
   /** What a beat tells the database; asked before each. */
   state(): Omit<Beat, 'queues'> {
     this.#journal.check();
     // It may have become writable, and nobody says again that work waits.
-    this.#pumpSoon();
-    return { running: this.#running(), settledClaimNo: this.#transport.settledClaimNo };
+    this.#claimer.pumpSoon();
+    return {
+      running: this.#running(),
+      settledClaimNo: this.#transport.settledClaimNo,
+      draining: this.#draining,
+    };
   }
 
   /** A beat found that these are no longer ours. A newer attempt of the same command may be. */
@@ -87,6 +98,15 @@ export class Agent {
     }
   }
 
+  /** Somebody asked to cancel these commands, of which most or all run elsewhere. */
+  cancel(ids: readonly string[]): void {
+    this.#claimer.noteCancelled(ids);
+    for (const id of ids) {
+      const running = this.#attempts.get(id);
+      if (running) this.#cancel(running);
+    }
+  }
+
   /**
    * Stops claiming, lets what runs finish within `timeoutMs`, gives the rest back and signs off.
    * Answers whether everything could be said to the ledger.
@@ -96,7 +116,7 @@ export class Agent {
     this.#log.info({ running: this.#attempts.size }, 'draining');
     this.#settleIdle();
     await Promise.race([
-      Promise.all([this.#whenIdle.promise, this.#claiming]),
+      Promise.all([this.#whenIdle.promise, this.#claimer.stop()]),
       sleep(timeoutMs, undefined, { ref: false }),
     ]);
     const goodbye = await Promise.race([
@@ -104,26 +124,8 @@ export class Agent {
       sleep(GOODBYE_MS, false as const, { ref: false }),
     ]);
     this.#reporter.giveUp();
+    this.#progress.close();
     return goodbye;
-  }
-
-  #pump(): void {
-    if (this.#claiming || this.#draining || !this.#moreMayWait || this.#free() < 1) return;
-    if (!this.#journal.canRecord()) return;
-    this.#claiming = this.#claim().finally(() => {
-      this.#claiming = undefined;
-      this.#pump();
-    });
-  }
-
-  /** Slots that become free in the same turn of the event loop are filled by one claim. */
-  #pumpSoon(): void {
-    if (this.#pumpIsDue || !this.#moreMayWait) return;
-    this.#pumpIsDue = true;
-    setImmediate(() => {
-      this.#pumpIsDue = false;
-      this.#pump();
-    });
   }
 
   #free(): number {
@@ -133,48 +135,55 @@ export class Agent {
     );
   }
 
-  async #claim(): Promise<void> {
-    const limit = this.#free();
-    this.#moreMayWait = false;
-    try {
-      const commands = await this.#transport.claim(limit);
-      if (commands.length === limit) this.#moreMayWait = true;
-      if (this.#draining) return await this.#giveBack(commands);
-      for (const command of commands) this.#start(command);
-    } catch (error) {
-      // The next beat says whether work waits, and whether a claim's reply was lost.
-      this.#log.warn({ err: error }, 'could not claim');
-    }
+  async #take(commands: ClaimedCommand[]): Promise<void> {
+    if (this.#draining) return await this.#giveBack(commands);
+    for (const command of commands) this.#start(command);
   }
 
   #start(command: ClaimedCommand): void {
-    const log = this.#log.child({ commandId: command.id, attempt: command.attempt });
-    const attempt = new Attempt(command, log);
+    const { id, attempt: number } = command;
+    const log = this.#log.child({ commandId: id, attempt: number });
+    const transcript = this.#progress.open({ id, attempt: number });
+    const attempt = new Attempt(command, transcript, log);
     // That it could be claimed anew shows that an attempt of it that still runs here is not ours.
-    this.#attempts.get(command.id)?.abort('revoked');
-    this.#attempts.set(command.id, attempt);
+    this.#attempts.get(id)?.abort('revoked');
+    this.#attempts.set(id, attempt);
     this.#executing += 1;
+    if (command.cancelRequested) this.#cancel(attempt);
     void this.#carryOut(attempt, log);
+  }
+
+  #cancel(attempt: Attempt): void {
+    const { id, attempt: number } = attempt.command;
+    if (attempt.abort('cancelled'))
+      this.#log.info({ commandId: id, attempt: number }, 'to be cancelled: aborting');
   }
 
   async #carryOut(attempt: Attempt, log: Logger): Promise<void> {
     const outcome = await attempt.run(this.#executors, this.#journal);
     this.#executing -= 1;
-    this.#pumpSoon();
-    const { id, type } = attempt.command;
-    if (outcome) await this.#report(outcome, type, log);
+    this.#claimer.pumpSoon();
+    const { id } = attempt.command;
+    const said = this.#progress.end(attempt.transcript);
+    if (outcome) await this.#report(outcome, said, attempt, log);
     // A newer attempt of this command may have taken its place.
     if (this.#attempts.get(id) === attempt) this.#attempts.delete(id);
-    this.#pumpSoon();
+    this.#claimer.pumpSoon();
     this.#settleIdle();
   }
 
-  async #report(outcome: Outcome, type: string, log: Logger): Promise<void> {
+  async #report(
+    outcome: Outcome,
+    said: Promise<void>,
+    { command: { type } }: Attempt,
+    log: Logger,
+  ): Promise<void> {
     const { report } = outcome;
     try {
-      const answer = await this.#reporter.report(outcome);
+      const answer = await this.#reporter.report(outcome, said);
       if (answer !== 'accepted') log.warn({ answer }, 'the report came too late');
       else if (report.outcome === 'completed') log.info({ type }, 'completed');
+      else if (report.outcome === 'cancelled') log.info({ type }, 'cancelled');
       else log.warn({ type, error: report.error }, report.outcome);
     } catch (error) {
       log.error({ err: error }, 'not reported');
@@ -183,13 +192,15 @@ export class Agent {
 
   async #sayGoodbye(): Promise<boolean> {
     try {
-      await this.#claiming;
+      await this.#claimer.stop();
       const left = [...this.#attempts.values()];
       this.#leaving = left;
       for (const attempt of left) attempt.abort('released');
       // What ended at the same moment has an outcome too: it is to be reported, not given back.
       await nextTurn();
       const unended = left.filter((attempt) => !attempt.hasOutcome);
+      // Once given back they have no say.
+      await Promise.all(unended.map(({ transcript }) => this.#progress.end(transcript)));
       await this.#giveBack(unended.map(({ command }) => command));
       // The ledger takes back all that an agent holds when it signs off: its reports go first.
       await this.#whenIdle.promise;

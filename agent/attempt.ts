@@ -3,25 +3,32 @@
 import type { ClaimedCommand } from '../db/queue.ts';
 import type { Logger } from '../runtime/log.ts';
 import type { ExecutorRegistry } from './executors/executor.ts';
-import { runExecutor } from './executors/run.ts';
+import { runExecutor, type Outcome as Executed } from './executors/run.ts';
 import type { Outcome } from './journal-file.ts';
 import type { Journal } from './journal.ts';
+import type { Transcript } from './transcript.ts';
 
-/** Why an attempt is ended from outside. Only a time-out is reported: the rest is not ours to say. */
-export type AbortReason = 'timed_out' | 'revoked' | 'released';
+/**
+ * Why an attempt is ended from outside. A time-out and a cancellation are outcomes; what is revoked or
+ * given back comes to nothing that would be ours to say.
+ */
+export type AbortReason = 'timed_out' | 'cancelled' | 'revoked' | 'released';
 
 /** The longest setTimeout there is; no deadline is further away. */
 const LONGEST_TIMEOUT_MS = 2 ** 31 - 1;
 
 export class Attempt {
   readonly command: ClaimedCommand;
+  /** What it says while it runs. */
+  readonly transcript: Transcript;
   readonly #log: Logger;
   readonly #controller = new AbortController();
   readonly #aborted = Promise.withResolvers<AbortReason>();
   #outcome: Outcome | undefined;
 
-  constructor(command: ClaimedCommand, log: Logger) {
+  constructor(command: ClaimedCommand, transcript: Transcript, log: Logger) {
     this.command = command;
+    this.transcript = transcript;
     this.#log = log;
   }
 
@@ -30,10 +37,15 @@ export class Attempt {
     return this.#outcome !== undefined;
   }
 
-  /** Ends the attempt now; an executor that does not listen to its signal is left to itself. */
-  abort(reason: AbortReason): void {
+  /**
+   * Ends the attempt now, or before it starts; an executor that does not listen to its signal is left to
+   * itself. Answers false when it had ended before: what it came to stands.
+   */
+  abort(reason: AbortReason): boolean {
+    if (this.hasOutcome || this.#controller.signal.aborted) return false;
     this.#aborted.resolve(reason);
     this.#controller.abort(new Error(reason));
+    return true;
   }
 
   /**
@@ -60,25 +72,37 @@ export class Attempt {
   }
 
   async #execute(executors: ExecutorRegistry): Promise<Outcome | undefined> {
-    const { id, attempt, type, timeoutMs } = this.command;
+    const { id, attempt } = this.command;
+    const ended = await this.#untilEnded(executors);
+    const executedAt = Date.now();
+    if (ended === 'revoked' || ended === 'released') return undefined;
+    if (typeof ended !== 'string') return { report: { id, attempt, ...ended }, executedAt };
+    const error = { code: ended, ...this.#explain(ended) };
+    return { report: { id, attempt, outcome: ended, error }, executedAt };
+  }
+
+  /** Answers what the executor came to, or what came before. */
+  async #untilEnded(executors: ExecutorRegistry): Promise<Executed | AbortReason> {
+    const { id: commandId, attempt, type, timeoutMs } = this.command;
+    const { signal } = this.#controller;
+    if (signal.aborted) return await this.#aborted.promise;
     this.#log.debug({ type }, 'executing');
     const deadline = setTimeout(
       () => this.abort('timed_out'),
       Math.min(timeoutMs, LONGEST_TIMEOUT_MS),
     );
-    const context = { commandId: id, attempt, signal: this.#controller.signal, log: this.#log };
-    const outcome = await Promise.race([
+    const context = { commandId, attempt, signal, log: this.#log, ...this.transcript.voice };
+    const ended = await Promise.race([
       runExecutor(executors, this.command, context),
       this.#aborted.promise,
     ]);
     clearTimeout(deadline);
-    const executedAt = Date.now();
-    if (outcome === 'timed_out') {
-      const message = `timed out after ${timeoutMs} ms`;
-      const error = { code: outcome, message, retryable: true };
-      return { report: { id, attempt, outcome, error }, executedAt };
-    }
-    if (typeof outcome === 'string') return undefined;
-    return { report: { id, attempt, ...outcome }, executedAt };
+    return ended;
+  }
+
+  #explain(reason: 'timed_out' | 'cancelled') {
+    return reason === 'cancelled'
+      ? { message: 'somebody asked to cancel it', retryable: false }
+      : { message: `timed out after ${this.command.timeoutMs} ms`, retryable: true };
   }
 }

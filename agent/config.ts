@@ -10,6 +10,17 @@ import {
   readEnvironment,
 } from '../runtime/environment.ts';
 
+const programs = z
+  .string()
+  .transform((list) => list.split(',').map((program) => program.trim()))
+  .pipe(
+    z.array(
+      z
+        .string()
+        .regex(/^(\/.+|[^/]+)$/, 'expected absolute paths or names of programs, with commas'),
+    ),
+  );
+
 /** The agent's settings, read by main.ts; the launcher checks them before it starts anything. */
 export const agentSettings = {
   ...commonSettings,
@@ -20,6 +31,10 @@ export const agentSettings = {
     .optional(),
   CONCURRENCY: integer(1, 1_000).default(10),
   SHUTDOWN_TIMEOUT_MS: integer(0, 3_600_000).default(30_000),
+  /** Types of one's own; see custom-executors.ts. */
+  EXECUTORS_DIR: z.string().optional(),
+  /** The programs that EXEC may run; see executors/exec.ts. */
+  ALLOW_EXEC: programs.optional(),
   /** Simulated crashes; see crash.ts. */
   KILL_AFTER: decimal('a number of seconds from 0.001 to 1000000', 0.001, 1_000_000).optional(),
   RANDOM_FAILURES: decimal('a probability from 0 to 1', 0, 1).default(0),
@@ -43,10 +58,15 @@ function decimal(what: string, min: number, max: number) {
 }
 
 const FLAGS = {
+  'allow-exec': { type: 'string' },
   concurrency: { type: 'string' },
+  executors: { type: 'string' },
   'kill-after': { type: 'string' },
   'random-failures': { type: 'string' },
 } as const;
+
+/** The variables that are not called as their flags are. */
+const VARIABLES: Record<string, string> = { executors: 'EXECUTORS_DIR' };
 
 /** What `--random-failures` means when it stands alone. */
 const RANDOM_FAILURES = '--random-failures=0.1';
@@ -57,7 +77,7 @@ function readFlags(args: string[]): NodeJS.ProcessEnv {
   const flags = Object.entries(parse(whole)).map(([flag, value]) => {
     // An empty variable counts as unset; an empty flag is a mistake.
     if (value === '') throw new ConfigError(`Option '--${flag}' needs a value.`);
-    return [flag.toUpperCase().replaceAll('-', '_'), value] as const;
+    return [VARIABLES[flag] ?? flag.toUpperCase().replaceAll('-', '_'), value] as const;
   });
   return Object.fromEntries(flags);
 }

@@ -56,7 +56,7 @@ const EntryRow = z.object({
   command_id: z.guid(),
   attempt: z.int().min(1),
   session: z.guid(),
-  outcome: z.enum(['completed', 'failed', 'timed_out']),
+  outcome: z.enum(['completed', 'failed', 'timed_out', 'cancelled']),
   body: z.string(),
 });
 const Failure = z.object({ code: z.string(), message: z.string(), retryable: z.boolean() });

@@ -13,8 +13,12 @@ export interface LifelineSetup {
   workTold: Int32Array<SharedArrayBuffer>;
 }
 
-/** What the main thread tells the lifeline. */
-export type ToLifeline = { kind: 'state'; state: AgentState } | { kind: 'close' };
+/** What the main thread tells the lifeline: `beat` is a state that the ledger should know of at once. */
+export type ToLifeline =
+  | { kind: 'state' | 'beat'; state: AgentState }
+  | { kind: 'heardOfCancels' }
+  | { kind: 'open' }
+  | { kind: 'close' };
 
 /** What a logger's methods take. */
 export type LogArguments = [fieldsOrText: unknown, text?: string];
@@ -23,4 +27,5 @@ export type LogArguments = [fieldsOrText: unknown, text?: string];
 export type FromLifeline =
   | { kind: 'open' | 'ask' | 'work' | 'superseded' }
   | { kind: 'revoked'; attempts: AttemptKey[] }
+  | { kind: 'cancelled'; ids: string[] }
   | { kind: 'log'; level: 'debug' | 'info' | 'warn'; line: LogArguments };

@@ -4,23 +4,31 @@
 //   connect ─▶ session lock ─▶ LISTEN ─▶ beat ─▶ tick, if nobody else did ─▶ wait ─▶ beat …
 //
 // NOTIFY only saves time. The beat is what makes a lost wake-up harmless: its answer says whether work
-// waits, what is no longer ours, and whether this process still is the agent. It goes over the listening
-// connection, so that an answered beat also proves that connection alive.
+// waits, what is no longer ours or is to be cancelled, and whether this process still is the agent. It
+// goes over the listening connection, so that an answered beat also proves that connection alive.
 //
 // Before each beat the main thread is asked what it runs. If it is too busy to answer, its previous
 // answer goes out: that is always safe, however old. What it had settled by then and did not run, it
 // never will; and what it has claimed since is of no concern to the beat.
+//
+// Behind a pooler there is neither a session lock nor, as a rule, a NOTIFY: then beats alone say that the
+// agent lives and that work waits.
 
-import { beat, holdSession, type Queryable } from '../db/agents.ts';
+import type { Client } from 'pg';
+import { beat, connectsDirectly, holdSession, type Queryable } from '../db/agents.ts';
 import { reach } from '../db/check.ts';
 import { isUnavailable } from '../db/errors.ts';
 import { Listener } from '../db/listen.ts';
 import { tick } from '../db/recovery.ts';
-import type { AgentState, FromLifeline, LifelineSetup, LogArguments } from './lifeline-messages.ts';
-
-/** Until the first beat is answered; from then on the database says when to beat. */
-const FIRST_INTERVAL_MS = 5_000;
-const LEAST_INTERVAL_MS = 20;
+import { CancelRelay } from './cancel-relay.ts';
+import type {
+  AgentState,
+  FromLifeline,
+  LifelineSetup,
+  LogArguments,
+  ToLifeline,
+} from './lifeline-messages.ts';
+import { Pulse } from './pulse.ts';
 
 /** How long a beat waits for the main thread. */
 const PATIENCE_MS = 100;
@@ -29,28 +37,35 @@ const PATIENCE_MS = 100;
 // connection and with it the session's lock.
 const SETUP = `set statement_timeout = '4s'`;
 
+const POOLER_IN_BETWEEN =
+  'a pooler is between the lifeline and Postgres: a killed agent is noticed by its silence only, and ' +
+  'waiting work and cancels possibly at beats only; set DATABASE_DIRECT_URL to an address of Postgres itself';
+
 export class LifelineThread {
   readonly #setup: LifelineSetup;
   readonly #tell: (message: FromLifeline) => void;
   readonly #listener: Listener;
-  #state: AgentState = { running: [], settledClaimNo: 0 };
+  readonly #pulse = new Pulse(() => this.#beat());
+  readonly #cancels: CancelRelay;
+  #state: AgentState = { running: [], settledClaimNo: 0, draining: false };
   #asked: PromiseWithResolvers<void> | undefined;
-  #holdsSession = false;
-  #intervalMs = FIRST_INTERVAL_MS;
-  #timer: NodeJS.Timeout | undefined;
+  #lock: 'held' | 'taken' | 'impossible' = 'taken';
+  #warnedOfPooler = false;
   #closed = false;
 
   constructor(setup: LifelineSetup, tell: (message: FromLifeline) => void) {
     this.#setup = setup;
     this.#tell = tell;
+    this.#cancels = new CancelRelay({
+      tell: (ids) => tell({ kind: 'cancelled', ids }),
+      onDropped: () => this.#pulse.now(),
+    });
     this.#listener = new Listener(setup.url, {
       applicationName: `agent-executor lifeline ${setup.identity.agentId}`.slice(0, 63),
       prepare: (connection) => this.#prepare(connection),
-      channels: ['executor_work'],
-      onNotification: (_channel, queue) => {
-        if (setup.queues.includes(queue)) this.#tellOfWork();
-      },
-      onListening: () => void this.#beat(),
+      channels: ['executor_work', 'executor_cancel'],
+      onNotification: (channel, payload) => this.#hear(channel, payload),
+      onListening: () => this.#pulse.now(),
       onNotice: (notice) => this.#say('warn', { notice }, 'a step of the tick failed'),
       log: {
         debug: (...line: LogArguments) => this.#say('debug', ...line),
@@ -68,53 +83,65 @@ export class LifelineThread {
 
   async close(): Promise<void> {
     this.#closed = true;
-    clearTimeout(this.#timer);
+    this.#pulse.stop();
     await this.#listener.close();
   }
 
-  /** The main thread says what it runs. */
-  heed(state: AgentState): void {
-    this.#state = state;
+  /** What the main thread says. */
+  heed(message: Exclude<ToLifeline, { kind: 'open' | 'close' }>): void {
+    if (message.kind === 'heardOfCancels') return this.#cancels.heard();
+    this.#state = message.state;
     this.#asked?.resolve();
     this.#asked = undefined;
+    if (message.kind === 'beat') this.#pulse.now();
   }
 
-  async #prepare(connection: Queryable): Promise<void> {
-    await connection.query(SETUP, []);
-    await this.#hold(connection);
+  async #prepare(connection: Client): Promise<void> {
+    if (await connectsDirectly(connection, this.#setup.identity)) {
+      await connection.query(SETUP);
+      return await this.#hold(connection);
+    }
+    // Nor is anything set there: that too would stay with a connection of the pooler's.
+    this.#lock = 'impossible';
+    if (!this.#warnedOfPooler) this.#say('warn', POOLER_IN_BETWEEN);
+    this.#warnedOfPooler = true;
   }
 
   async #hold(connection: Queryable): Promise<void> {
-    this.#holdsSession = await holdSession(connection, this.#setup.identity);
-    if (!this.#holdsSession)
+    const isHeld = await holdSession(connection, this.#setup.identity);
+    this.#lock = isHeld ? 'held' : 'taken';
+    if (!isHeld)
       this.#say('warn', "another connection holds this session's lock; trying again at each beat");
   }
 
+  #hear(channel: string, payload: string): void {
+    if (channel === 'executor_work') {
+      if (this.#setup.queues.includes(payload)) this.#tellOfWork();
+    } else if (payload === 'many') this.#pulse.now();
+    else this.#cancels.pass(payload.split(' '));
+  }
+
   async #beat(): Promise<void> {
-    clearTimeout(this.#timer);
     try {
       await this.#beatOnce();
     } catch (error) {
       this.#complain(error, 'no beat');
     }
-    if (this.#closed) return;
-    clearTimeout(this.#timer);
-    const waitMs = Math.max(LEAST_INTERVAL_MS, this.#intervalMs) * (0.9 + 0.2 * Math.random());
-    this.#timer = setTimeout(() => void this.#beat(), waitMs);
   }
 
   async #beatOnce(): Promise<void> {
     const { identity, queues } = this.#setup;
-    if (!this.#holdsSession) await this.#hold(this.#listener);
+    if (this.#lock === 'taken') await this.#hold(this.#listener);
     const state = await this.#askForState();
     const answer = await beat(this.#listener, identity, { ...state, queues });
-    this.#intervalMs = answer.intervalMs;
+    this.#pulse.intervalMs = answer.intervalMs;
     if (answer.superseded) this.#tell({ kind: 'superseded' });
     if (answer.revoked.length > 0) {
       const revoked = new Set(answer.revoked);
       const attempts = state.running.filter(({ id }) => revoked.has(id));
       this.#tell({ kind: 'revoked', attempts });
     }
+    this.#cancels.pass(answer.cancelled);
     if (answer.ready) this.#tellOfWork();
     if (answer.tickDue) await this.#tick();
   }

@@ -11,11 +11,16 @@ const thread = new LifelineThread(workerData as LifelineSetup, (message) =>
   port.postMessage(message),
 );
 
+const { promise: isWanted, resolve: decide } = Promise.withResolvers<boolean>();
+
 port.on('message', (message: ToLifeline) => {
-  if (message.kind === 'state') thread.heed(message.state);
-  // With the port closed and the connection gone nothing keeps the thread.
-  else void thread.close().then(() => port.close());
+  if (message.kind === 'open') decide(true);
+  else if (message.kind === 'close') {
+    decide(false);
+    // With the port closed and the connection gone nothing keeps the thread.
+    void thread.close().then(() => port.close());
+  } else thread.heed(message);
 });
 
 // Rejecting ends the thread, and the main thread hears why.
-await thread.open();
+if (await isWanted) await thread.open();

@@ -24,6 +24,8 @@ export interface LifelineOptions {
   onWork: () => void;
   /** The agent runs these but no longer owns them. */
   onRevoked: (attempts: AttemptKey[]) => void;
+  /** Somebody asked to cancel these commands, of which most or all are other agents'. */
+  onCancelled: (ids: string[]) => void;
   /** A newer process is this agent now. */
   onSuperseded: () => void;
 }
@@ -39,16 +41,28 @@ export class Lifeline {
   #wasReplaced = false;
   #closed = false;
 
-  /** `url` must lead to Postgres directly, not through a pooler in transaction mode. */
+  /** `url` should lead to Postgres directly: see lifeline-thread.ts for what is lost behind a pooler. */
   constructor(url: string, options: LifelineOptions) {
     this.#url = url;
     this.#options = options;
   }
 
+  /** Loads the thread's code, which takes a while; `open` or `close` must follow. */
+  load(): void {
+    // Nobody may be waiting for it yet when it fails.
+    this.#opened.promise.catch(() => {});
+    this.#start();
+  }
+
   /** Rejects when the database cannot be reached; from then on the lifeline heals by itself. */
   async open(): Promise<void> {
-    this.#start();
+    this.#post({ kind: 'open' });
     await this.#opened.promise;
+  }
+
+  /** What the agent does has changed in a way that the ledger should know of at once. */
+  beat(): void {
+    this.#post({ kind: 'beat', state: this.#options.state() });
   }
 
   async close(): Promise<void> {
@@ -80,7 +94,7 @@ export class Lifeline {
   }
 
   #heed(message: FromLifeline): void {
-    const { state, onWork, onRevoked, onSuperseded, log } = this.#options;
+    const { state, onWork, onRevoked, onCancelled, onSuperseded, log } = this.#options;
     switch (message.kind) {
       case 'open':
         this.#isOpen = true;
@@ -93,6 +107,9 @@ export class Lifeline {
         return onWork();
       case 'revoked':
         return onRevoked(message.attempts);
+      case 'cancelled':
+        this.#post({ kind: 'heardOfCancels' });
+        return onCancelled(message.ids);
       case 'superseded':
         return onSuperseded();
       case 'log':
@@ -116,5 +133,6 @@ export class Lifeline {
     this.#options.log.error('the lifeline ended; starting it again');
     this.#wasReplaced = true;
     this.#start();
+    this.#post({ kind: 'open' });
   }
 }

@@ -11,16 +11,21 @@ import { closeLogFiles, createLog } from '../runtime/log.ts';
 import { exitOnError, onStopRequest } from '../runtime/signals.ts';
 import { readConfig } from './config.ts';
 import { crash, withRandomFailures } from './crash.ts';
-import { executors } from './executors/registry.ts';
+import { groupsEnded } from './executors/process-group.ts';
 import { openJournal } from './journal-identity.ts';
+import { loadRepertoire } from './repertoire.ts';
 import { startAgent } from './start-agent.ts';
 
 const SUPERSEDED = 3;
+
+/** What programs that EXEC was told to end may take to tidy up before this process exits. */
+const LAST_WORDS_MS = 400;
 
 await exitOnError(async () => {
   const stopRequest = onStopRequest();
   const config = readConfig(process.env, process.argv.slice(2));
   const databaseUrl = findDatabaseUrl(config);
+  const { executors, ownTypes } = await loadRepertoire(config, process.env);
   await check(databaseUrl);
   const journal = openJournal(config.DATA_DIR, config.AGENT_ID);
   const { agentId } = journal;
@@ -39,6 +44,7 @@ await exitOnError(async () => {
     executors: withRandomFailures(executors, config.RANDOM_FAILURES, () =>
       crash(log, 'RANDOM_FAILURES'),
     ),
+    ownTypes,
     concurrency: config.CONCURRENCY,
     log,
   });
@@ -49,6 +55,7 @@ await exitOnError(async () => {
   await aborted(AbortSignal.any([stopRequest, agent.superseded]));
   if (agent.superseded.aborted) log.error('superseded: another process is this agent now');
   const said = await agent.stop(config.SHUTDOWN_TIMEOUT_MS);
+  await groupsEnded(LAST_WORDS_MS);
   const exitCode = agent.superseded.aborted ? SUPERSEDED : said ? 0 : 1;
   log.info({ reason: stopRequest.reason as unknown, exitCode }, 'stopped');
   journal.close();

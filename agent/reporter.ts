@@ -33,10 +33,14 @@ export class Reporter {
     this.#options = options;
   }
 
-  /** Resolves when the ledger has answered; rejects only after `giveUp`. */
-  async report(outcome: Outcome): Promise<Answer> {
+  /**
+   * Resolves when the ledger has answered; rejects only after `giveUp`. `before` never rejects: what the
+   * ledger should hear first.
+   */
+  async report(outcome: Outcome, before?: Promise<void>): Promise<Answer> {
     const { journal } = this.#options;
     const receipt = await journal.record(outcome);
+    await before;
     const answer = await this.#batcher.add(outcome.report);
     journal.acknowledge(receipt);
     return answer;

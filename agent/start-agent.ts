@@ -3,6 +3,7 @@
 
 import { hostname } from 'node:os';
 import type { Identity } from '../db/agents.ts';
+import type { CommandTypeDefinition } from '../db/command-types.ts';
 import type { Logger } from '../runtime/log.ts';
 import packageJson from '../package.json' with { type: 'json' };
 import { Agent } from './agent.ts';
@@ -20,6 +21,8 @@ export interface StartOptions {
   identity: Identity;
   journal: JournalFile;
   executors: ExecutorRegistry;
+  /** The contracts of the types among them that are this agent's own. */
+  ownTypes?: CommandTypeDefinition[];
   concurrency: number;
   log: Logger;
 }
@@ -47,20 +50,27 @@ export async function startAgent(options: StartOptions): Promise<RunningAgent> {
     state: () => agent.state(),
     onWork: () => agent.wake(),
     onRevoked: (attempts) => agent.revoke(attempts),
+    onCancelled: (ids) => agent.cancel(ids),
     onSuperseded: () => superseded.abort(),
   });
-  await reportLeftovers(options.journal, databaseUrl, log);
-  const takenBack = await transport.register({
-    concurrency,
-    host: hostname(),
-    pid: process.pid,
-    version: packageJson.version,
-  });
-  await lifeline.open();
-  log.info({ concurrency, session: identity.session, takenBack }, 'ready');
+  // Its thread loads while the ledger is told that we are here.
+  lifeline.load();
+  try {
+    await reportLeftovers(options.journal, databaseUrl, log);
+    const info = { concurrency, host: hostname(), pid: process.pid, version: packageJson.version };
+    const takenBack = await transport.register(info, options.ownTypes ?? []);
+    await lifeline.open();
+    log.info({ concurrency, session: identity.session, takenBack }, 'ready');
+  } catch (error) {
+    await lifeline.close();
+    throw error;
+  }
 
   const stop = async (timeoutMs: number) => {
-    const said = await agent.drain(superseded.signal.aborted ? 0 : timeoutMs);
+    const drained = agent.drain(superseded.signal.aborted ? 0 : timeoutMs);
+    // People who look see it drain, not claim nothing for no reason.
+    lifeline.beat();
+    const said = await drained;
     await lifeline.close();
     await transport.close();
     return said;

@@ -16,9 +16,9 @@ export function describeError(error: unknown): string {
   }
 }
 
-/** A text cut to 10,000 characters that jsonb can hold. */
-export function boundedText(text: string): string {
-  const cut = text.length > MAX_CHARACTERS ? `${text.slice(0, MAX_CHARACTERS - 1)}…` : text;
+/** A text cut to so many characters that jsonb can hold. */
+export function boundedText(text: string, maxCharacters = MAX_CHARACTERS): string {
+  const cut = text.length > maxCharacters ? `${text.slice(0, maxCharacters - 1)}…` : text;
   return storableText(cut);
 }
 

@@ -7,13 +7,32 @@
 import type { z } from 'zod';
 import type { Logger } from '../../runtime/log.ts';
 
-/** What an executor knows of the attempt it carries out. */
-export interface ExecutorContext {
+/**
+ * How an executor speaks to whoever watches its command. Say as much as you like, whenever you like:
+ * neither throws or waits, and what comes faster than it can be stored is left out.
+ */
+export interface Voice {
+  /**
+   * How far the attempt is, from 0 to 1 (NaN: nobody knows), and what it is about, in at most 500
+   * characters. It replaces what was said before; what is said more often than four times a second is
+   * skipped.
+   */
+  progress: (share: number, message?: string) => void;
+  /** Adds a line to the command's log: up to 1,000 an attempt, of up to 2,000 characters. */
+  print: (line: string) => void;
+}
+
+/** What an executor knows of the attempt it carries out, and speaks with. */
+export interface ExecutorContext extends Voice {
   commandId: string;
   /** The number of the claim, from 1: 2 means that an earlier attempt may have had effects. */
   attempt: number;
-  /** Aborted when the attempt timed out or is no longer ours. End promptly, by rejecting. */
+  /**
+   * Aborted when the attempt timed out, is to be cancelled, or is no longer ours; `reason.message` says
+   * which. End promptly, by rejecting: what it still comes to is not heard.
+   */
   signal: AbortSignal;
+  /** The agent's own log, for whoever operates it. */
   log: Logger;
 }
 

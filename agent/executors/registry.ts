@@ -1,12 +1,14 @@
-// The types that this agent carries out. A new one is a file beside this and its name in the list.
+// The types that every agent carries out. A new one is a file beside this and its name in the list; one
+// that is not for everybody is a file of the agent's own directory, see ../custom-executors.ts.
 
 import { z } from 'zod';
 import type { CommandTypeDefinition } from '../../db/command-types.ts';
 import { delay } from './delay.ts';
 import type { Executor, ExecutorRegistry } from './executor.ts';
 import { httpGetJson } from './http-get-json.ts';
+import { httpRequest } from './http-request.ts';
 
-export const executors: ExecutorRegistry = createRegistry([delay, httpGetJson]);
+export const executors: ExecutorRegistry = createRegistry([delay, httpGetJson, httpRequest]);
 
 /** @throws when two executors claim the same type. */
 export function createRegistry(list: readonly Executor[]): ExecutorRegistry {

@@ -5,13 +5,17 @@ import {
   finish,
   registerAgent,
   release,
+  reportProgress,
   signOff,
   type AgentInfo,
   type Answer,
   type AttemptKey,
   type Identity,
+  type ProgressAnswer,
+  type ProgressReport,
   type Report,
 } from '../../db/agents.ts';
+import { publishTypes, type CommandTypeDefinition } from '../../db/command-types.ts';
 import { connect, type Database } from '../../db/connect.ts';
 import { CLAIM_SETUP, ClaimQueue, DEFAULT_QUEUE, type ClaimedCommand } from '../../db/queue.ts';
 import type { Logger } from '../../runtime/log.ts';
@@ -38,10 +42,11 @@ export class PostgresTransport implements Transport {
     return this.#settledClaimNo;
   }
 
-  async register(info: AgentInfo): Promise<number> {
+  async register(info: AgentInfo, ownTypes: CommandTypeDefinition[]): Promise<number> {
     this.#queue = await ClaimQueue.open(this.#claims.pool, (error) =>
       this.#log.debug({ err: error }, 'pg-boss'),
     );
+    await publishTypes(this.#reports.pool, ownTypes);
     return await registerAgent(this.#reports.pool, this.#identity, info);
   }
 
@@ -59,6 +64,10 @@ export class PostgresTransport implements Transport {
 
   finish(reports: Report[]): Promise<Answer[]> {
     return finish(this.#reports.pool, this.#identity.session, reports);
+  }
+
+  reportProgress(reports: ProgressReport[]): Promise<ProgressAnswer[]> {
+    return reportProgress(this.#reports.pool, this.#identity.session, reports);
   }
 
   release(claims: AttemptKey[]): Promise<Answer[]> {
