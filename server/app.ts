@@ -5,24 +5,47 @@ import { Router } from '@koa/router';
 import Koa from 'koa';
 import type { Database } from '../db/connect.ts';
 import type { Logger } from '../runtime/log.ts';
+import type { Following } from './following.ts';
+import { httpRules, secureHeaders } from './http-rules.ts';
 import { observe, type RequestState } from './observe.ts';
 import { problems } from './problem.ts';
 import { addAgentRoutes } from './routes/agents.ts';
 import { addCommandRoutes } from './routes/commands.ts';
+import { addDocsRoutes } from './routes/docs.ts';
+import { addEventRoutes } from './routes/events.ts';
 import { addHealthRoute } from './routes/health.ts';
+import { addSteerRoutes } from './routes/steer.ts';
+import { addSubmitRoutes } from './routes/submit.ts';
+
+/** What pages of other origins may read of an answer. */
+const EXPOSED = [
+  'Location',
+  'Link',
+  'X-Request-Id',
+  'Idempotency-Replayed',
+  'Preference-Applied',
+  'ETag',
+  'Retry-After',
+];
 
 export interface AppOptions {
   database: Database;
   log: Logger;
   /** The origins whose pages may call; `*` is any. */
   corsOrigins: string[];
+  following: Following;
 }
 
-export function createApp({ database, log, corsOrigins }: AppOptions): Koa<RequestState> {
+export function createApp(options: AppOptions): Koa<RequestState> {
+  const { database, log, corsOrigins, following } = options;
   const router = new Router<RequestState>();
   addHealthRoute(router, database);
-  addCommandRoutes(router, database, log);
+  addSubmitRoutes(router, database, log, following);
+  addSteerRoutes(router, database);
+  addEventRoutes(router, following);
+  addCommandRoutes(router, database, following);
   addAgentRoutes(router, database);
+  addDocsRoutes(router, database);
 
   const app = new Koa<RequestState>();
   app.on('error', (error: Error & { headerSent?: boolean }) => {
@@ -30,8 +53,10 @@ export function createApp({ database, log, corsOrigins }: AppOptions): Koa<Reque
     log[error.headerSent ? 'debug' : 'error']({ err: error }, 'an answer could not be sent');
   });
   app.use(observe(log));
+  app.use(secureHeaders);
   app.use(openTo(corsOrigins));
   app.use(problems(log));
+  app.use(httpRules);
   app.use(router.routes());
   app.use(router.allowedMethods());
   return app;
@@ -45,7 +70,7 @@ function openTo(origins: string[]): Koa.Middleware {
       const origin = ctx.get('Origin');
       return allowed.has(origin) ? origin : '';
     },
-    exposeHeaders: ['Location', 'Link', 'X-Request-Id'],
+    exposeHeaders: EXPOSED,
     maxAge: 600,
   });
 }

@@ -8,7 +8,8 @@ import { getRawBody } from 'raw-body';
 import { assertAcceptableJson } from './json-limits.ts';
 import { Problem } from './problem.ts';
 
-const MAX_BODY_BYTES = 1024 * 1024;
+/** What most bodies may take. */
+export const MAX_BODY_BYTES = 1024 * 1024;
 
 /** How much of a body that is too large is read and dropped, and for how long. */
 const MAX_DROPPED_BYTES = 16 * 1024 * 1024;
@@ -23,18 +24,39 @@ const utf8 = new TextDecoder('utf-8', { fatal: true });
  * @throws Problem 400, 413 or 415.
  */
 export async function readJson(ctx: ParameterizedContext): Promise<unknown> {
-  const declaredEmpty = ctx.get('Content-Length') === '0';
-  if (declaredEmpty || !hasBody(ctx.req)) throw emptyBody();
+  return parseJson(await readBody(ctx));
+}
+
+/** The first half of that: the body's bytes, of at most `maxBytes`. */
+export async function readBody(
+  ctx: ParameterizedContext,
+  maxBytes = MAX_BODY_BYTES,
+): Promise<Buffer> {
+  if (!hasBody(ctx)) throw emptyBody();
   assertPlainJson(ctx);
-  const bytes = await readBytes(ctx.req, ctx.get('Content-Length'));
+  const bytes = await readBytes(ctx.req, ctx.get('Content-Length'), maxBytes);
   if (bytes.length === 0) throw emptyBody();
+  return bytes;
+}
+
+/** The second half: what they say. */
+export function parseJson(bytes: Buffer): unknown {
   const value = parse(decode(bytes));
   assertAcceptableJson(value);
   return value;
 }
 
-function hasBody(request: IncomingMessage): boolean {
-  return 'content-length' in request.headers || 'transfer-encoding' in request.headers;
+/** The same for a body that may be left out: undefined then. */
+export async function readOptionalJson(ctx: ParameterizedContext): Promise<unknown> {
+  if (!hasBody(ctx)) return undefined;
+  const bytes = await readBytes(ctx.req, ctx.get('Content-Length'), MAX_BODY_BYTES);
+  if (bytes.length === 0) return undefined;
+  assertPlainJson(ctx);
+  return parseJson(bytes);
+}
+
+function hasBody({ req: { headers } }: ParameterizedContext): boolean {
+  return 'transfer-encoding' in headers || (headers['content-length'] ?? '0') !== '0';
 }
 
 function emptyBody(): Problem {
@@ -56,14 +78,18 @@ function unsupported(header: string, detail: string): Problem {
   return new Problem(415, 'unsupported_media_type', detail, { errors });
 }
 
-async function readBytes(request: IncomingMessage, length: string): Promise<Buffer> {
+async function readBytes(
+  request: IncomingMessage,
+  length: string,
+  maxBytes: number,
+): Promise<Buffer> {
   try {
-    return await getRawBody(request, { limit: MAX_BODY_BYTES, length: length || null });
+    return await getRawBody(request, { limit: maxBytes, length: length || null });
   } catch (error) {
     if ((error as { type?: string }).type !== 'entity.too.large')
-      throw new Problem(400, 'incomplete_body', 'The body broke off.', { cause: error });
+      throw malformed('incomplete_body', 'The body broke off.', error);
     await drop(request);
-    const detail = `The body is larger than ${MAX_BODY_BYTES} bytes.`;
+    const detail = `The body is larger than ${maxBytes} bytes.`;
     throw new Problem(413, 'body_too_large', detail, {
       errors: [{ pointer: '#', detail }],
       headers: { Connection: 'close' },
@@ -103,6 +129,6 @@ function parse(text: string): unknown {
   }
 }
 
-function malformed(code: string, detail: string): Problem {
-  return new Problem(400, code, detail, { errors: [{ pointer: '#', detail }] });
+function malformed(code: string, detail: string, cause?: unknown): Problem {
+  return new Problem(400, code, detail, { cause, errors: [{ pointer: '#', detail }] });
 }

@@ -12,23 +12,41 @@ export function assertAcceptableJson(value: unknown): void {
   visit(value, []);
 }
 
-// `path` is one array, pushed and popped on the way: a pointer is only made when it's needed.
+// `path` is one array, pushed and popped on the way: a pointer is only made when it's needed. Nothing is
+// made of a member either: a body can hold millions.
 function visit(value: unknown, path: PropertyKey[]): void {
   if (typeof value === 'string') assertText(value, path);
-  else if (typeof value === 'number' && !Number.isFinite(value))
-    refuse(path, 'this number is beyond the range of a double');
-  else if (typeof value === 'object' && value !== null) visitMembers(value, path);
+  else if (typeof value === 'number') assertNumber(value, path);
+  else if (Array.isArray(value)) visitItems(value, path);
+  else if (typeof value === 'object' && value !== null)
+    visitMembers(value as Record<string, unknown>, path);
 }
 
-function visitMembers(value: object, path: PropertyKey[]): void {
-  if (path.length === MAX_DEPTH) refuse(path, `JSON may be nested ${MAX_DEPTH} deep`);
-  const isArray = Array.isArray(value);
-  for (const [key, member] of Object.entries(value)) {
-    path.push(key);
-    if (!isArray) assertKey(key, path);
-    visit(member, path);
+function visitItems(array: unknown[], path: PropertyKey[]): void {
+  assertDepth(path);
+  for (let i = 0; i < array.length; i += 1) {
+    path.push(i);
+    visit(array[i], path);
     path.pop();
   }
+}
+
+function visitMembers(object: Record<string, unknown>, path: PropertyKey[]): void {
+  assertDepth(path);
+  for (const key of Object.keys(object)) {
+    path.push(key);
+    assertKey(key, path);
+    visit(object[key], path);
+    path.pop();
+  }
+}
+
+function assertDepth(path: PropertyKey[]): void {
+  if (path.length === MAX_DEPTH) refuse(path, `JSON may be nested ${MAX_DEPTH} deep`);
+}
+
+function assertNumber(number: number, path: PropertyKey[]): void {
+  if (!Number.isFinite(number)) refuse(path, 'this number is beyond the range of a double');
 }
 
 function assertKey(key: string, path: PropertyKey[]): void {

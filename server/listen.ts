@@ -1,12 +1,18 @@
 import { once } from 'node:events';
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import {
+  createServer,
+  type IncomingMessage,
+  type Server,
+  type ServerOptions,
+  type ServerResponse,
+} from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { setTimeout as pause } from 'node:timers/promises';
 import { StartupError } from '../db/errors.ts';
+import { answerUnreadable } from './unreadable.ts';
 
 /** A request must have come in whole by then, its headers sooner. */
-const REQUEST_MS = 30_000;
-const HEADERS_MS = 10_000;
+const PATIENCE = { requestMs: 30_000, headersMs: 10_000, checkEveryMs: 5_000 };
 
 /** Longer than the 60 s for which proxies keep theirs, so that none sends into a closed one. */
 const KEEP_ALIVE_MS = 65_000;
@@ -21,21 +27,29 @@ export interface Listener {
   stop(graceMs: number): Promise<void>;
 }
 
+export interface ListenOptions {
+  host: string;
+  port: number;
+  /** For tests. */
+  patience?: typeof PATIENCE;
+}
+
 /** @throws StartupError when the address cannot be had. */
 export async function listen(
   handler: (request: IncomingMessage, response: ServerResponse) => Promise<void>,
-  { host, port }: { host: string; port: number },
+  { host, port, patience = PATIENCE }: ListenOptions,
 ): Promise<Listener> {
   const answering = new Set<ServerResponse>();
-  const server = createServer(
-    { requestTimeout: REQUEST_MS, headersTimeout: HEADERS_MS, keepAliveTimeout: KEEP_ALIVE_MS },
-    (request, response) => {
-      answering.add(response);
-      response.once('close', () => answering.delete(response));
-      if (!server.listening) response.setHeader('Connection', 'close');
-      void handler(request, response);
-    },
-  );
+  const onRequest = (request: IncomingMessage, response: ServerResponse) => {
+    answering.add(response);
+    response.once('close', () => answering.delete(response));
+    if (!server.listening) response.setHeader('Connection', 'close');
+    void handler(request, response);
+  };
+  const server = createServer(settings(patience), onRequest);
+  // The handler says what is wrong with these too, where Node would with a bare status line.
+  server.on('checkExpectation', onRequest);
+  answerUnreadable(server, answering);
   server.listen(port, host);
   try {
     await once(server, 'listening');
@@ -44,6 +58,16 @@ export async function listen(
   }
   const address = server.address() as AddressInfo;
   return { url: urlOf(host, address.port), stop: (graceMs) => stop(server, answering, graceMs) };
+}
+
+function settings({ requestMs, headersMs, checkEveryMs }: typeof PATIENCE): ServerOptions {
+  return {
+    requestTimeout: requestMs,
+    headersTimeout: headersMs,
+    connectionsCheckingInterval: checkEveryMs,
+    keepAliveTimeout: KEEP_ALIVE_MS,
+    requireHostHeader: false,
+  };
 }
 
 // Node's own count of idle connections leaves out those that never asked anything: browsers open

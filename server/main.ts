@@ -9,6 +9,7 @@ import { createLog } from '../runtime/log.ts';
 import { exitOnError, onStopRequest } from '../runtime/signals.ts';
 import { createApp } from './app.ts';
 import { serverSettings } from './config.ts';
+import { Following } from './following.ts';
 import { listen } from './listen.ts';
 import { Ticker } from './ticker.ts';
 
@@ -35,16 +36,20 @@ async function run(): Promise<void> {
     log,
   });
   await checkDatabase(database);
-  const ticker = new Ticker(databaseUrl, log);
+  const directUrl = settings.DATABASE_DIRECT_URL ?? databaseUrl;
+  const ticker = new Ticker(directUrl, log);
   await reach(() => ticker.open());
-  const app = createApp({ database, log, corsOrigins: settings.CORS_ORIGIN });
+  const following = new Following({ url: directUrl, kysely: database.kysely, log });
+  const app = createApp({ database, log, corsOrigins: settings.CORS_ORIGIN, following });
   const listener = await listen(app.callback(), { host: settings.HOST, port: settings.PORT });
   log.info({ url: listener.url }, 'ready');
   process.send?.({ ready: listener.url });
 
   if (!stopRequest.aborted) await once(stopRequest, 'abort');
   log.info({ reason: stopRequest.reason }, 'stopping');
+  following.end();
   await listener.stop(REQUESTS_MS);
+  await following.close();
   await ticker.close();
   await Promise.race([database.close(), pause(EXIT_MS, undefined, { ref: false })]);
   log.info('stopped');

@@ -1,15 +1,23 @@
-// What `POST /commands` takes: a type, its payload, and options that say how to treat it. The bounds are
-// those of the ledger's constraints, so that nothing of this fails there.
+// What a submitted command may be: a type, its payload, and options that say how to treat it. The bounds
+// are those of the ledger's constraints, so that nothing of this fails there.
+//
+// Whatever a body holds, checking it takes no more than a look at each member: what may have any size or
+// shape is not taken apart, and arrays are counted before they are. What zod's JSON Schema of this would
+// not say is in `meta`.
 
-import type { ParameterizedContext } from 'koa';
 import { z } from 'zod';
 import { DELIVERIES } from '../db/command-json.ts';
 import type { CommandOptions, NewCommand } from '../db/commands.ts';
-import { readJson } from './body.ts';
 import { parse } from './parse.ts';
 import { oneOf } from './query.ts';
 
 const THIRTY_DAYS_MS = 30 * 24 * 60 * 60 * 1_000;
+
+const MAX_TAGS = 20;
+const MAX_TAG_LENGTH = 100;
+const MAX_TAGS_BYTES = 2_000;
+const MAX_METADATA_BYTES = 16 * 1024;
+const MAX_KEY_BYTES = 255;
 
 const WRONG_COMMAND = { at: [], code: 'invalid_command', detail: 'This is no command.' };
 const WRONG_PAYLOAD = { at: ['payload'], code: 'invalid_payload', detail: 'This is no payload.' };
@@ -31,7 +39,58 @@ const backoff = z.strictObject(
   'expected an object with initialMs, factor or maxMs',
 );
 
-const envelope = z
+const tag = z
+  .string('expected text')
+  .min(1, 'expected some text')
+  .refine((text) => countCharacters(text, MAX_TAG_LENGTH) <= MAX_TAG_LENGTH, {
+    error: `expected at most ${MAX_TAG_LENGTH} characters`,
+    abort: true,
+  })
+  .meta({ maxLength: MAX_TAG_LENGTH });
+
+const EXPECTED_TAGS = `expected a list of at most ${MAX_TAGS} tags`;
+const tags = z
+  .custom<unknown[]>((value) => Array.isArray(value) && value.length <= MAX_TAGS, EXPECTED_TAGS)
+  .pipe(z.array(tag))
+  .refine(
+    (texts) => Buffer.byteLength(texts.join('')) <= MAX_TAGS_BYTES,
+    `expected at most ${MAX_TAGS_BYTES} bytes in all`,
+  )
+  .meta({
+    type: 'array',
+    items: { type: 'string', minLength: 1, maxLength: MAX_TAG_LENGTH },
+    maxItems: MAX_TAGS,
+    description: `Words to find it by, of at most ${MAX_TAGS_BYTES} bytes in all.`,
+  });
+
+const anyObject = z
+  .custom<Record<string, unknown>>(
+    (value) => typeof value === 'object' && value !== null && !Array.isArray(value),
+    'expected an object',
+  )
+  .meta({ type: 'object' });
+
+const metadata = anyObject
+  .refine(
+    (object) => Buffer.byteLength(JSON.stringify(object)) <= MAX_METADATA_BYTES,
+    `expected at most ${MAX_METADATA_BYTES} bytes of JSON`,
+  )
+  .meta({
+    type: 'object',
+    description: `Whatever is to be kept with it, of at most ${MAX_METADATA_BYTES} bytes.`,
+  });
+
+const key = z
+  .string('expected text')
+  .min(1, 'expected some text')
+  .refine(
+    (text) => Buffer.byteLength(text) <= MAX_KEY_BYTES,
+    `expected at most ${MAX_KEY_BYTES} bytes`,
+  )
+  .meta({ maxLength: MAX_KEY_BYTES });
+
+/** A command as a body holds it; its payload is looked at apart. */
+export const envelope = z
   .strictObject(
     {
       type: z.string('expected the name of a command type'),
@@ -43,9 +102,15 @@ const envelope = z
       runAt: z.iso
         .datetime({ offset: true, error: EXPECTED_TIMESTAMP, abort: true })
         .regex(TIMESTAMP, EXPECTED_TIMESTAMP)
+        .meta({ format: 'date-time' })
         .exactOptional(),
       delayMs: wholeNumber(0, THIRTY_DAYS_MS).exactOptional(),
       priority: wholeNumber(-100, 100).exactOptional(),
+      queue: z.string('expected the name of a queue').exactOptional(),
+      tags: tags.exactOptional(),
+      metadata: metadata.exactOptional(),
+      concurrencyKey: key.exactOptional(),
+      idempotencyKey: key.exactOptional(),
     },
     'expected an object with type and payload',
   )
@@ -54,19 +119,28 @@ const envelope = z
     error: 'runAt is given too: expected one of the two',
   });
 
-const anyPayload = z.record(z.string(), z.unknown(), 'expected an object');
+/** A command that is well-formed; whether its type, queue and payload go together is not asked yet. */
+export type Submission = Omit<NewCommand, 'id' | 'batchId'>;
 
-/** @throws Problem 400, 413 or 415. The type and its payload are not compared yet. */
-export async function readNewCommand(ctx: ParameterizedContext): Promise<Omit<NewCommand, 'id'>> {
-  const { type, payload, ...options } = parse(envelope, await readJson(ctx), WRONG_COMMAND);
+/** @throws Problem 400, with pointers into the command. */
+export function toSubmission(value: unknown): Submission {
+  const { type, payload, ...options } = parse(envelope, value, WRONG_COMMAND);
   return {
     type,
-    payload: parse(anyPayload, payload, WRONG_PAYLOAD),
+    payload: parse(anyObject, payload, WRONG_PAYLOAD),
     ...(options satisfies CommandOptions),
   };
 }
 
 function wholeNumber(least: number, most: number) {
   const expected = `expected a whole number from ${least} to ${most}`;
-  return z.number(expected).refine((n) => Number.isInteger(n) && n >= least && n <= most, expected);
+  return z
+    .number(expected)
+    .refine((n) => Number.isInteger(n) && n >= least && n <= most, expected)
+    .meta({ type: 'integer', minimum: least, maximum: most });
+}
+
+// Code points. Long text is not taken apart to be counted.
+function countCharacters(text: string, most: number): number {
+  return text.length > 2 * most ? Infinity : Array.from(text).length;
 }

@@ -1,6 +1,6 @@
 import type { z } from 'zod';
 import { jsonPointer } from './json-pointer.ts';
-import { type Fault, Problem } from './problem.ts';
+import { type Fault, MAX_FAULTS, Problem } from './problem.ts';
 
 /** Where a value comes from, and what its problem is called. */
 export interface Source {
@@ -24,7 +24,9 @@ export function parse<T>(schema: z.ZodType<T>, value: unknown, source: Source): 
 
 function faults(issue: z.core.$ZodIssue, at: readonly string[]): Fault[] {
   const path = [...at, ...issue.path];
-  if (issue.code === 'unrecognized_keys')
-    return issue.keys.map((key) => ({ pointer: jsonPointer([...path, key]), detail: 'unknown' }));
+  if (issue.code === 'unrecognized_keys') {
+    const keys = issue.keys.slice(0, MAX_FAULTS);
+    return keys.map((key) => ({ pointer: jsonPointer([...path, key]), detail: 'unknown' }));
+  }
   return [{ pointer: jsonPointer(path), detail: issue.message }];
 }

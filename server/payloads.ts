@@ -43,8 +43,19 @@ export class Payloads {
 
   /** @throws Problem 400: unknown type, or a payload that the type's schema does not allow. */
   async check(type: string, payload: object): Promise<void> {
+    await this.look([type]);
+    this.assertValid(type, payload);
+  }
+
+  /** Reads the schemas again if they are old, or if one of these types is not known. */
+  async look(types: Iterable<string>): Promise<void> {
     const isFresh = performance.now() - this.#readAtMs < MAX_AGE_MS;
-    if (!isFresh || !this.#types.has(type)) await this.#reads.add(type);
+    const unknown = Array.from(types).filter((type) => !isFresh || !this.#types.has(type));
+    await Promise.all(unknown.map((type) => this.#reads.add(type)));
+  }
+
+  /** The same as `check`, after `look`. */
+  assertValid(type: string, payload: object): void {
     const known = this.#types.get(type);
     if (!known) throw unknownType(type);
     const errors = known.check(payload);

@@ -1,7 +1,9 @@
 // The way in for commands: those that arrive while a transaction is in flight share the next one.
 //
 // Small and large ones go in batches of their own, so that no batch holds more than some megabytes
-// and small commands do not wait for large ones.
+// and small commands do not wait for large ones. So do those with an idempotency key: a key that
+// somebody's open transaction holds is waited for, and one that is refused makes its batch be repeated
+// one by one. Whatever clients send, that never costs those without a key.
 //
 // A COMMIT whose answer got lost may have happened. The ids are drawn here, so the batch can be
 // sent once more without storing a command twice; the client, told 503, would submit a second one.
@@ -9,41 +11,104 @@
 import type pg from 'pg';
 import { v7 } from 'uuid';
 import { Batcher } from '../db/batcher.ts';
-import { type NewCommand, submitCommands, type Submitted } from '../db/commands.ts';
-import { isUnavailable } from '../db/errors.ts';
+import {
+  findBatchId,
+  type NewCommand,
+  submitCommands,
+  type Submitted,
+  submitTogether,
+} from '../db/commands.ts';
+import { CommandRefusedError, isUnavailable } from '../db/errors.ts';
+import { pointerInBatch } from './new-batch.ts';
+import type { Submission } from './new-command.ts';
+import { refused } from './problem.ts';
 
 const MAX_SMALL_BYTES = 32 * 1024;
 const MAX_SMALL_ITEMS = 200;
 const MAX_LARGE_ITEMS = 4;
 
+/** `replayed`: its idempotency key stood for this command already, and nothing was submitted. */
+export interface Accepted {
+  id: string;
+  replayed: boolean;
+}
+
+export interface AcceptedBatch {
+  /** null: these commands were replayed, and came in different batches or in none. */
+  batchId: string | null;
+  ids: string[];
+  /** Whether that is so for all of them. */
+  replayed: boolean;
+}
+
 export class Submissions {
-  readonly #small: Batcher<NewCommand, Submitted>;
-  readonly #large: Batcher<NewCommand, Submitted>;
+  readonly #pool: pg.Pool;
+  readonly #unkeyed: Batchers;
+  readonly #keyed: Batchers;
 
   constructor(pool: pg.Pool) {
-    const flush = (batch: NewCommand[]) => submitSurely(pool, batch);
-    this.#small = new Batcher(flush, { maxItems: MAX_SMALL_ITEMS });
-    this.#large = new Batcher(flush, { maxItems: MAX_LARGE_ITEMS });
+    this.#pool = pool;
+    this.#unkeyed = batchers(pool);
+    this.#keyed = batchers(pool);
   }
 
   /**
-   * Submits a command whose JSON takes about `bytes`; answers its id once that is committed.
+   * Submits a command whose JSON takes about `bytes`; answers once that is committed.
    *
    * @throws what the database refuses it with, or that it is away.
    */
-  async add(command: Omit<NewCommand, 'id'>, bytes: number): Promise<string> {
-    const batcher = bytes <= MAX_SMALL_BYTES ? this.#small : this.#large;
-    const submitted = await batcher.add({ id: v7(), ...command });
+  async add(submission: Submission, bytes: number): Promise<Accepted> {
+    const { small, large } = submission.idempotencyKey === undefined ? this.#unkeyed : this.#keyed;
+    const command = { id: v7(), ...submission };
+    const submitted = await (bytes <= MAX_SMALL_BYTES ? small : large).add(command);
     if ('error' in submitted) throw submitted.error;
-    return submitted.id;
+    return { id: submitted.id, replayed: submitted.id !== command.id };
+  }
+
+  /**
+   * Submits a batch, all or nothing; answers once that is committed.
+   *
+   * @throws Problem 400, 409 or 422 that says which command the database refuses; or that it is away.
+   */
+  async addBatch(submissions: Submission[]): Promise<AcceptedBatch> {
+    const batchId = v7();
+    const batch = submissions.map((submission) => ({ id: v7(), batchId, ...submission }));
+    const ids = await surely(() => submitTogether(this.#pool, batch)).catch((error: unknown) => {
+      throw error instanceof CommandRefusedError ? refused(error, locate(batch, error)) : error;
+    });
+    const replayed = ids.every((id, i) => id !== batch[i]?.id);
+    return { batchId: replayed ? await findBatchId(this.#pool, ids) : batchId, ids, replayed };
   }
 }
 
-async function submitSurely(pool: pg.Pool, batch: NewCommand[]): Promise<Submitted[]> {
+interface Batchers {
+  small: Batcher<NewCommand, Submitted>;
+  large: Batcher<NewCommand, Submitted>;
+}
+
+function batchers(pool: pg.Pool): Batchers {
+  const flush = (batch: NewCommand[]) => surely(() => submitCommands(pool, batch));
+  return {
+    small: new Batcher(flush, { maxItems: MAX_SMALL_ITEMS }),
+    large: new Batcher(flush, { maxItems: MAX_LARGE_ITEMS }),
+  };
+}
+
+async function surely<T>(submit: () => Promise<T>): Promise<T> {
   try {
-    return await submitCommands(pool, batch);
+    return await submit();
   } catch (error) {
     if (!isUnavailable(error)) throw error;
-    return await submitCommands(pool, batch);
+    return await submit();
   }
+}
+
+// All that have the refused value: of several with one idempotency key, any may be the one that differs.
+function locate(batch: NewCommand[], { member, value, pointer }: CommandRefusedError): string[] {
+  const found = batch.flatMap((command, i) =>
+    member !== undefined && command[member as keyof NewCommand] === value
+      ? [pointerInBatch(i, pointer)]
+      : [],
+  );
+  return found.length > 0 ? found : ['#/commands'];
 }

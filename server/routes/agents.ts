@@ -6,12 +6,12 @@ import { AGENT_STATES, findAgent, listAgents } from '../../db/agent-states.ts';
 import type { Database } from '../../db/connect.ts';
 import type { RequestState } from '../observe.ts';
 import { Problem } from '../problem.ts';
-import { oneOf, parseQuery, text } from '../query.ts';
+import { assertNoQuery, oneOf, parseQuery, text } from '../query.ts';
 
 const AGENT_ID = /^[\w.-]{1,64}$/;
 const PAGE = 1_000;
 
-const listQuery = z.strictObject({
+export const listQuery = z.strictObject({
   state: oneOf(AGENT_STATES).exactOptional(),
   after: text.exactOptional(),
 });
@@ -30,6 +30,7 @@ export function addAgentRoutes(router: Router<RequestState>, { kysely }: Databas
   });
 
   router.get('/agents/:id', async (ctx) => {
+    assertNoQuery(ctx);
     const id = ctx.params['id'] ?? '';
     const agent = AGENT_ID.test(id) ? await findAgent(kysely, id) : undefined;
     if (!agent) throw unknownAgent();

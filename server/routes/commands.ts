@@ -1,54 +1,48 @@
-// Commands over REST: submit, list, look at one.
+// Looking at commands over REST: a list, one, what one logged.
 
 import type { Router } from '@koa/router';
-import { readCommandTypes } from '../../db/command-types.ts';
-import { findCommand, listCommands } from '../../db/commands.ts';
+import { findCommand, listCommands, readLog } from '../../db/command-list.ts';
 import type { Database } from '../../db/connect.ts';
-import type { Logger } from '../../runtime/log.ts';
-import { nextPageLink, parseListQuery } from '../list-query.ts';
-import { readNewCommand } from '../new-command.ts';
+import { assertCommandId, unknownCommand } from '../command-id.ts';
+import { answerUnlessKnown } from '../etag.ts';
+import type { Following } from '../following.ts';
+import { nextLinesLink, nextPageLink, parseListQuery, parseLogQuery } from '../list-query.ts';
 import type { RequestState } from '../observe.ts';
-import { Payloads } from '../payloads.ts';
-import { Problem } from '../problem.ts';
-import { Submissions } from '../submissions.ts';
+import { finished, readWait, released } from '../wait.ts';
 
-const UUID = /^[\da-f]{8}(-[\da-f]{4}){3}-[\da-f]{12}$/i;
-
-/** `POST /commands`, `GET /commands`, `GET /commands/:id`. */
+/** `GET /commands`, `GET /commands/:id`, `GET /commands/:id/logs`. */
 export function addCommandRoutes(
   router: Router<RequestState>,
-  { pool, kysely }: Database,
-  log: Logger,
+  { kysely }: Database,
+  following: Following,
 ): void {
-  const payloads = new Payloads(() => readCommandTypes(kysely), log);
-  const submissions = new Submissions(pool);
-
-  router.post('/commands', async (ctx) => {
-    const command = await readNewCommand(ctx);
-    await payloads.check(command.type, command.payload);
-    const id = await submissions.add(command, ctx.request.length ?? Infinity);
-    ctx.status = 201;
-    ctx.set('Location', ctx.path.endsWith('/') ? id : `commands/${id}`);
-    ctx.body = { commandId: id };
-  });
-
   router.get('/commands', async (ctx) => {
     const query = parseListQuery(ctx.querystring);
     const { commands, next } = await listCommands(kysely, query);
     if (next) ctx.set('Link', nextPageLink(query, next));
-    ctx.body = commands;
+    ctx.body = commands.map(({ command }) => command);
   });
 
   router.get('/commands/:id', async (ctx) => {
-    const id = ctx.params['id'] ?? '';
-    const command = UUID.test(id) ? await findCommand(kysely, id) : undefined;
+    const id = assertCommandId(ctx.params['id']).toLowerCase();
+    const seconds = readWait(ctx);
+    if (seconds) {
+      const signal = released(ctx, following);
+      await finished(following.commands, id, { ms: seconds * 1_000, signal });
+    }
+    const command = await findCommand(kysely, id);
     if (!command) throw unknownCommand();
-    ctx.body = command;
+    answerUnlessKnown(ctx, command);
   });
-}
 
-function unknownCommand(): Problem {
-  const detail = 'There is no command with this id.';
-  const errors = [{ pointer: '#/path/id', detail }];
-  return new Problem(404, 'unknown_command', detail, { errors });
+  router.get('/commands/:id/logs', async (ctx) => {
+    const id = assertCommandId(ctx.params['id']);
+    const { limit, after } = parseLogQuery(ctx.querystring);
+    const lines = await readLog(kysely, id, { limit: limit + 1, ...(after && { after }) });
+    if (!lines) throw unknownCommand();
+    const page = lines.slice(0, limit);
+    const last = page.at(-1);
+    if (last && lines.length > limit) ctx.set('Link', nextLinesLink(limit, last));
+    ctx.body = page;
+  });
 }

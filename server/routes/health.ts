@@ -2,6 +2,7 @@ import type { Router } from '@koa/router';
 import type { Database } from '../../db/connect.ts';
 import type { RequestState } from '../observe.ts';
 import { databaseUnavailable } from '../problem.ts';
+import { assertNoQuery } from '../query.ts';
 
 const PATIENCE_MS = 2_000;
 
@@ -11,6 +12,7 @@ const PROBE = { text: 'select 1', query_timeout: PATIENCE_MS };
 /** `GET /health`: 200 only while the database answers. */
 export function addHealthRoute(router: Router<RequestState>, database: Database): void {
   router.get('/health', async (ctx) => {
+    assertNoQuery(ctx);
     await assertAnswering(database);
     ctx.body = { status: 'ok' };
   });
