@@ -1,16 +1,25 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { afterEach, expect, test, vi } from 'vitest';
+import { beforeEach, expect, test, vi } from 'vitest';
 import { expectStatus, runAgent } from '../support/agent.ts';
-import { useDatabase } from '../support/database.ts';
+import { emptyLedger, useDatabase } from '../support/database.ts';
+import { beatEvery } from '../support/lifeline.ts';
 import { row, submit } from '../support/session.ts';
 
 const database = useDatabase();
 
-afterEach(async () => {
-  await database().pool.query('truncate executor.commands, executor.attempts, executor_queue.job');
-});
+// Before each and not after: what a test leaves behind is for the fixture to check.
+beforeEach(() => emptyLedger(database()));
 
 const never = () => new Promise<never>(() => {});
+
+/** Submits a command that may not be tried again, with more options of submit_command(). */
+async function submitForOneAttempt(options: object = {}): Promise<string> {
+  const { rows } = await database().pool.query<{ id: string }>(
+    `select executor.submit_command('DELAY', '{"ms": 7}', $1) as id`,
+    [{ maxAttempts: 1, ...options }],
+  );
+  return rows[0]?.id ?? '';
+}
 
 test('a command that psql submits is executed and its result is in the ledger', async () => {
   await using agent = await runAgent(database(), (payload) => Promise.resolve({ got: payload }));
@@ -58,7 +67,7 @@ test('an agent claims only what it has slots for', async () => {
 
 test('an executor that throws makes its command FAILED with the error kept', async () => {
   await using _agent = await runAgent(database(), () => Promise.reject(new Error('no luck')));
-  const [id] = await submit(database());
+  const id = await submitForOneAttempt();
   await expectStatus(database(), 'FAILED', 1);
   expect(await row(database(), id)).toMatchObject({
     error: { code: 'executor_error', message: expect.stringContaining('no luck') as unknown },
@@ -67,17 +76,11 @@ test('an executor that throws makes its command FAILED with the error kept', asy
 
 test('an attempt past its time is FAILED as timed out, also when its executor does not listen', async () => {
   await using _agent = await runAgent(database(), never);
-  await database().pool.query(
-    `update executor.command_types set default_timeout = '20 ms' where type = 'DELAY'`,
-  );
-  const [id] = await submit(database());
+  const id = await submitForOneAttempt({ timeoutMs: 20 });
   await expectStatus(database(), 'FAILED', 1);
   expect(await row(database(), id)).toMatchObject({
     error: { code: 'timed_out', message: 'timed out after 20 ms' },
   });
-  await database().pool.query(
-    `update executor.command_types set default_timeout = '60 s' where type = 'DELAY'`,
-  );
 });
 
 test('draining finishes what runs and claims nothing more', async () => {
@@ -118,6 +121,7 @@ test('an agent whose lifeline was cut hears of work again', async () => {
 });
 
 test('a newer process with the same id supersedes the agent, which gives back what it holds', async () => {
+  await beatEvery(database(), 1_000);
   const gate = Promise.withResolvers<void>();
   const old = await runAgent(database(), () => gate.promise, { agentId: 'twin' });
   await submit(database());

@@ -12,7 +12,7 @@ const database = useDatabase();
 const { start, ready } = useAgentProcesses(database);
 
 afterEach(async () => {
-  await database().pool.query('truncate executor.commands, executor.attempts, executor_queue.job');
+  await database().pool.query('truncate executor.commands, executor_queue.job cascade');
 });
 
 async function signedOff(agentId: string): Promise<boolean | undefined> {

@@ -23,6 +23,7 @@ function transportOf(commands: ClaimedCommand[], told: unknown[]): Transport {
     register: () => Promise.resolve(0),
     claim: () => Promise.resolve(commands.splice(0)),
     finish: () => Promise.reject(new Error('Connection terminated')),
+    reportProgress: (reports) => Promise.resolve(reports.map(() => 'accepted')),
     release: (claims) => {
       told.push({ released: claims });
       return Promise.resolve(claims.map(() => 'accepted'));
@@ -36,7 +37,14 @@ function transportOf(commands: ClaimedCommand[], told: unknown[]): Transport {
 }
 
 function command(type: string): ClaimedCommand {
-  return { id: randomUUID(), type, payload: {}, attempt: 1, timeoutMs: 60_000 };
+  return {
+    id: randomUUID(),
+    type,
+    payload: {},
+    attempt: 1,
+    timeoutMs: 60_000,
+    cancelRequested: false,
+  };
 }
 
 function executor(type: string, execute: () => Promise<unknown>) {

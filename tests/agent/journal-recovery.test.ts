@@ -23,7 +23,7 @@ const database = useDatabase();
 const { dataDir, start, ready } = useAgentProcesses(database);
 
 afterEach(async () => {
-  await database().pool.query('truncate executor.commands, executor.attempts, executor_queue.job');
+  await database().pool.query('truncate executor.commands, executor_queue.job cascade');
 });
 
 /** Has an agent execute one command, and kills it while its report waits. Answers the command's id. */

@@ -31,7 +31,7 @@ afterEach(async () => {
     await agent.exited;
   }
   rmSync(dataDir, { recursive: true });
-  await database().pool.query('truncate executor.commands, executor.attempts, executor_queue.job');
+  await database().pool.query('truncate executor.commands, executor_queue.job cascade');
 });
 
 async function start(env: NodeJS.ProcessEnv = {}): Promise<Running> {

@@ -18,7 +18,7 @@ const PATIENT = { timeout: 10_000, interval: 20 };
 beforeEach(() => beatEvery(database(), 60_000));
 
 afterEach(async () => {
-  await database().pool.query('truncate executor.commands, executor.attempts, executor_queue.job');
+  await database().pool.query('truncate executor.commands, executor_queue.job cascade');
 });
 
 test('the session lock is held by the connection that listens', async () => {
@@ -171,6 +171,16 @@ test('an agent whose lifeline cannot connect does not start, and leaves no threa
       directUrl: 'postgres://127.0.0.1:1/nowhere',
     }),
   ).rejects.toThrow(/^Cannot reach the database: .*ECONNREFUSED/);
+  const [thread] = await started;
+  await vi.waitFor(() => expect(thread.threadId).toBe(-1), PATIENT);
+});
+
+test('an agent that cannot register does not start, and leaves no thread', async () => {
+  const started = once(process, 'worker') as Promise<[Worker]>;
+  const nowhere = { ...database(), url: 'postgres://127.0.0.1:1/nowhere' };
+  await expect(runAgent(nowhere, undefined, { directUrl: database().url })).rejects.toThrow(
+    /ECONNREFUSED/,
+  );
   const [thread] = await started;
   await vi.waitFor(() => expect(thread.threadId).toBe(-1), PATIENT);
 });

@@ -13,7 +13,7 @@ const database = useDatabase();
 const { dataDir, start, ready } = useAgentProcesses(database);
 
 afterEach(async () => {
-  await database().pool.query('truncate executor.commands, executor.attempts, executor_queue.job');
+  await database().pool.query('truncate executor.commands, executor_queue.job cascade');
 });
 
 test('SIGTERM gives back what cannot finish in time, unharmed, and exits 0', async () => {

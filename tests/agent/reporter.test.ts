@@ -81,6 +81,31 @@ test('an outcome is reported after it was recorded, and acknowledged after it wa
   expect(steps).toEqual(['recorded a', 'reported a', 'acknowledged 7']);
 });
 
+test('what the ledger should hear first goes after the journal and before the outcome', async () => {
+  const steps: string[] = [];
+  const said = Promise.withResolvers<void>();
+  const reporter = new Reporter({
+    journal: {
+      record: () => {
+        steps.push('recorded');
+        return Promise.resolve(1);
+      },
+      acknowledge: () => {},
+    },
+    finish: () => {
+      steps.push('reported');
+      return Promise.resolve(['accepted']);
+    },
+    log,
+  });
+  const reported = reporter.report(completed({ id: 'a', attempt: 1 }, {}), said.promise);
+  for (let turn = 0; turn < 5; turn += 1) await nextTurn();
+  steps.push('said');
+  said.resolve();
+  await reported;
+  expect(steps).toEqual(['recorded', 'said', 'reported']);
+});
+
 test('a report that the ledger refuses whatever it says does not hold up the others', async () => {
   await using session = await startSession(database());
   await submit(database());

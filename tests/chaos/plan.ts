@@ -16,6 +16,12 @@ export interface PlannedCommand {
   /** How long it takes, or how long its start is deferred. */
   ms: number;
   atMostOnce: boolean;
+  /** Whether it is submitted under an idempotency key, and again until there is an answer. */
+  keyed: boolean;
+  /** Which concurrency key it has, from 0. */
+  concurrencyKey: number | undefined;
+  /** How long after its submission somebody cancels it. */
+  cancelAfterMs: number | undefined;
 }
 
 export interface Fault {
@@ -33,6 +39,10 @@ export interface Plan {
 }
 
 const LONGEST_MS = 4_000;
+
+/** One after the other they must not take longer than the rest. */
+const CONCURRENCY_KEYS = 6;
+const LONGEST_WITH_KEY_MS = 400;
 const LONGEST_PAUSE_BETWEEN_FAULTS_MS = 700;
 
 /** In bounds. After a little more than one, a zombie meets attempts that have just begun elsewhere. */
@@ -61,11 +71,15 @@ export function drawPlan(seed: number, scale: Scale): Plan {
 
 function drawCommand(random: () => number, { seconds }: Scale): PlannedCommand {
   const share = random();
+  const hasKey = random() < 0.04;
   return {
     atMs: random() * seconds * 1_000,
     kind: share < 1 / 3 ? 'http' : share < 0.43 ? 'deferred' : share < 0.48 ? 'failing' : 'delay',
-    ms: Math.round(random() ** 2 * LONGEST_MS),
+    ms: Math.round(random() ** 2 * (hasKey ? LONGEST_WITH_KEY_MS : LONGEST_MS)),
     atMostOnce: random() < 0.1,
+    keyed: random() < 0.5,
+    concurrencyKey: hasKey ? Math.floor(random() * CONCURRENCY_KEYS) : undefined,
+    cancelAfterMs: random() < 0.1 ? random() ** 2 * LONGEST_MS : undefined,
   };
 }
 

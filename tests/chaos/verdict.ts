@@ -22,6 +22,7 @@ interface Command {
   status: string;
   attempt: number;
   delivery: string;
+  idempotency_key: string | null;
   result: { body?: Partial<Hit> } | null;
 }
 
@@ -43,6 +44,8 @@ export async function judge(pool: pg.Pool, evidence: Evidence): Promise<Violatio
   const ledger = await readLedger(pool);
   return [
     ...submitted(ledger, evidence),
+    ...once(ledger, evidence.submissions),
+    ...cancelled(ledger, evidence.submissions),
     ...finished(ledger),
     ...executed(ledger, evidence.hits),
     ...(await promised(pool)),
@@ -60,6 +63,30 @@ function* submitted({ commands }: Ledger, { submissions }: Evidence): Generator<
       invariant: 'I2',
       what: `${others.length} commands without a 201, but only ${unknown} such submissions`,
     };
+}
+
+function* once({ commands }: Ledger, { keyed }: Submissions): Generator<Violation> {
+  const seen = new Map<string, string>();
+  for (const { id, idempotency_key: key } of commands.values()) {
+    if (!key) continue;
+    if (seen.has(key)) yield { invariant: 'I3', what: `two commands have the key ${key}`, id };
+    if (keyed.has(key) && keyed.get(key) !== id)
+      yield { invariant: 'I3', what: `the key ${key} was answered with another command`, id };
+    seen.set(key, id);
+  }
+}
+
+function* cancelled({ commands }: Ledger, submissions: Submissions): Generator<Violation> {
+  for (const [id, answer] of submissions.cancelled) {
+    const status = commands.get(id)?.status ?? 'missing';
+    if (![200, 202, 409].includes(answer))
+      yield { invariant: 'C1', what: `cancelling was answered with ${answer}`, id };
+    if (answer === 200 && status !== 'CANCELLED')
+      yield { invariant: 'C1', what: `answered as CANCELLED, but is ${status}`, id };
+    // An attempt that ended before it heard of the request may have completed the command.
+    if (answer === 202 && !['CANCELLED', 'COMPLETED'].includes(status))
+      yield { invariant: 'C1', what: `it was asked to end, but is ${status}`, id };
+  }
 }
 
 function* finished({ commands }: Ledger): Generator<Violation> {
@@ -123,7 +150,7 @@ async function promised(pool: pg.Pool): Promise<Violation[]> {
 
 async function readLedger(pool: pg.Pool): Promise<Ledger> {
   const commands = await pool.query<Command>(
-    'select id, status, attempt, delivery, result from executor.commands',
+    'select id, status, attempt, delivery, idempotency_key, result from executor.commands',
   );
   const attempts = await pool.query<Attempt>(
     'select command_id, attempt, agent_id, outcome from executor.command_attempts',

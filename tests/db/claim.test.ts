@@ -9,7 +9,14 @@ test('a claimed command is RUNNING, owned, and on its first attempt', async () =
   await using session = await startSession(database());
   const claimed = await session.claim();
   expect(claimed).toEqual([
-    { id, type: 'DELAY', payload: { ms: 0 }, attempt: 1, timeoutMs: 60_000 },
+    {
+      id,
+      type: 'DELAY',
+      payload: { ms: 0 },
+      attempt: 1,
+      timeoutMs: 60_000,
+      cancelRequested: false,
+    },
   ]);
   const command = await row(database(), id);
   expect(command).toMatchObject({

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { expect, test } from 'vitest';
 import { finish } from '../../db/agents.ts';
+import { expectWaiting, openTransaction } from '../support/batches.ts';
 import { useDatabase } from '../support/database.ts';
 import { ERROR, row, startSession, submit, type Session } from '../support/session.ts';
 
@@ -96,6 +97,58 @@ test('answers come in the order of the reports, also for a report that comes twi
     'accepted',
   ]);
   await session.complete([b!]);
+});
+
+test('a ticket that is mended while the report comes in goes too', async () => {
+  await using session = await startSession(database());
+  const claimed = await claimOne(session);
+  await database().pool.query('delete from executor_queue.job where id = $1', [claimed.id]);
+  await using psql = await openTransaction(database().pool);
+  await psql.client.query('select executor.repair_one($1)', [claimed.id]);
+  const reported = session.complete([claimed]);
+  await expectWaiting(database().pool);
+  await psql.commit();
+  expect(await reported).toEqual(['accepted']);
+});
+
+test('so does one that somebody has just changed, and those of other commands stay', async () => {
+  await using session = await startSession(database());
+  const claimed = await claimOne(session);
+  const [other] = await submit(database());
+  await using psql = await openTransaction(database().pool);
+  await psql.client.query('update executor_queue.job set priority = 1 where id = $1', [claimed.id]);
+  const reported = session.complete([claimed]);
+  await expectWaiting(database().pool);
+  await psql.commit();
+  expect(await reported).toEqual(['accepted']);
+  const { rows } = await database().pool.query('select id from executor_queue.job');
+  expect(rows).toEqual([{ id: other }]);
+  await session.complete(await session.claim());
+});
+
+test('tickets of a queue that has a table of its own go, too', async () => {
+  await using session = await startSession(database());
+  await database().pool.query(
+    `select executor_queue.create_queue('apart', '{"policy": "standard", "partition": true}')`,
+  );
+  const { rows } = await database().pool.query<{ id: string }>(
+    `select executor.submit_command('DELAY', '{"ms": 0}', jsonb_build_object('queue', queue)) as id
+     from unnest(array['apart', 'default', 'apart', 'default']) as queue`,
+  );
+  const ids = rows.map(({ id }) => id);
+  await database().pool.query(
+    `update executor.commands
+     set status = 'RUNNING', attempt = 1, agent_id = $1, session = $2, claim_no = 1,
+       started_at = now(), deadline_at = now() + interval '1 hour'
+     where id = any ($3)`,
+    [session.agentId, session.session, ids],
+  );
+  await database().pool.query(`update executor_queue.job set state = 'active'`);
+  const keys = ids.map((id) => ({ id, attempt: 1 }));
+  expect(await session.complete(keys.slice(0, 3))).toEqual(Array(3).fill('accepted'));
+  const left = await database().pool.query('select id from executor_queue.job');
+  expect(left.rows).toEqual([{ id: ids[3] }]);
+  await session.complete(keys.slice(3));
 });
 
 test('an outcome that there is not is refused', async () => {

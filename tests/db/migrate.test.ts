@@ -31,7 +31,11 @@ test('five processes that start at once on an empty database all succeed', async
   const queues = await database.pool.query('select name from executor_queue.queue');
   expect(queues.rows).toEqual([{ name: 'default' }]);
   const published = await database.pool.query('select type from executor.command_types order by 1');
-  expect(published.rows).toEqual([{ type: 'DELAY' }, { type: 'HTTP_GET_JSON' }]);
+  expect(published.rows).toEqual([
+    { type: 'DELAY' },
+    { type: 'HTTP_GET_JSON' },
+    { type: 'HTTP_REQUEST' },
+  ]);
 });
 
 test('migrating again changes nothing', async () => {

@@ -5,6 +5,7 @@
 import { beforeEach, describe, expect, test } from 'vitest';
 import type { ClaimedCommand } from '../../db/queue.ts';
 import { useDatabase } from '../support/database.ts';
+import { countReads, freezeStatistics } from '../support/reads.ts';
 import { startSession, submit, type Session } from '../support/session.ts';
 
 const database = useDatabase();
@@ -17,39 +18,18 @@ const MOST_READ = BATCH * 70;
 
 async function burst(drain: (session: Session) => Promise<unknown>): Promise<void> {
   const { pool } = database();
-  await pool.query('truncate executor.commands, executor.attempts, executor_queue.job');
+  await pool.query('truncate executor.commands, executor_queue.job cascade');
   const session = await startSession(database());
   await submit(database(), 3_000);
   await drain(session);
   await session[Symbol.asyncDispose]();
-  for (const table of ['executor.commands', 'executor_queue.job_common']) {
-    await pool.query(`alter table ${table} set (autovacuum_enabled = false)`);
-    await pool.query(`vacuum analyze ${table}`);
-  }
+  await freezeStatistics(pool);
   for (let sent = 0; sent < BACKLOG; sent += 1_000) await submit(database(), 1_000);
 }
 
 /** How many pages and index entries the statements of `run` read. */
-async function read(session: Session, run: () => Promise<unknown>): Promise<number> {
-  const before = await total(session);
-  await run();
-  return (await total(session)) - before;
-}
-
-async function total(session: Session): Promise<number> {
-  // The counters of a session are flushed at most once a second unless forced.
-  for (const pool of [database().pool, session.claims.pool])
-    await pool.query('select pg_stat_force_next_flush()');
-  const { rows } = await database().pool.query<{ total: number }>(`
-    select (
-      select sum(heap_blks_hit + heap_blks_read + idx_blks_hit + idx_blks_read)
-      from pg_statio_all_tables where schemaname in ('executor', 'executor_queue')
-    )::int + (
-      select sum(idx_tup_read)
-      from pg_stat_all_indexes where schemaname in ('executor', 'executor_queue')
-    )::int as total`);
-  return rows[0]?.total ?? NaN;
-}
+const read = (session: Session, run: () => Promise<unknown>) =>
+  countReads([database().pool, session.claims.pool], run);
 
 async function expectCheapStatements(session: Session): Promise<void> {
   for (let round = 1; round <= 6; round += 1) {

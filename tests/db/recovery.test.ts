@@ -7,7 +7,7 @@ import { row, startSession, submit, type Session } from '../support/session.ts';
 
 const database = useDatabase();
 
-beforeEach(() => execute('truncate executor.commands, executor.attempts, executor_queue.job'));
+beforeEach(() => execute('truncate executor.commands, executor_queue.job cascade'));
 
 async function execute(statement: string, values: unknown[] = []) {
   return await database().pool.query(statement, values);
@@ -313,4 +313,21 @@ test('only one ticks at a time: whoever comes second returns at once', async () 
   expect(rows).toEqual([{ untouched: true }]);
   await holder.query('commit');
   holder.release();
+});
+
+test('of a gap that is too short to start watching anew, half the bound counts at most', async () => {
+  await execute(`update executor.settings set beat_interval = '2 s', lost_after = '4 s'`);
+  try {
+    await tick(database().pool);
+    await execute(`update executor.clock set watching_since = now() - interval '1 minute'`);
+    await using agent = await startSession(database());
+    await execute(`update executor.clock set ticked_at = ticked_at - interval '5 s'`);
+    await execute(
+      'update executor.agents set beat_clock = (select observed_ms from executor.clock)',
+    );
+    await tick(database().pool);
+    expect(await stateOf(agent)).toBe('idle');
+  } finally {
+    await execute(`update executor.settings set beat_interval = '5 s', lost_after = '15 s'`);
+  }
 });

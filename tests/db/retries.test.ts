@@ -7,9 +7,7 @@ import { row, startSession, type Session } from '../support/session.ts';
 
 const database = useDatabase();
 
-beforeEach(() =>
-  database().pool.query('truncate executor.commands, executor.attempts, executor_queue.job'),
-);
+beforeEach(() => database().pool.query('truncate executor.commands, executor_queue.job cascade'));
 
 async function submitWith(options: Record<string, unknown>): Promise<string> {
   const { rows } = await database().pool.query<{ id: string }>(

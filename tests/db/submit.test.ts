@@ -24,6 +24,19 @@ test('submit_command answers the bare id, a UUIDv7', async () => {
   expect(version(rows[0].id)).toBe(7);
 });
 
+test.each(['payload', 'metadata'])(
+  'a %s of 65 levels is refused, one of 64 is not',
+  async (member) => {
+    const submitNested = (levels: number) => {
+      const nested = { a: JSON.parse('['.repeat(levels) + ']'.repeat(levels)) as unknown };
+      const command = { id: v7(), type: 'DELAY', payload: {}, [member]: nested };
+      return database().pool.query('select executor.submit($1)', [JSON.stringify([command])]);
+    };
+    await expect(submitNested(65)).rejects.toMatchObject({ code: 'ZX003' });
+    await submitNested(64);
+  },
+);
+
 test('ids that one session draws rise', async () => {
   const { rows } = await database().pool.query<{ id: string }>(
     'select executor.uuid_v7() as id, pg_sleep(0.0001) from generate_series(1, 200)',

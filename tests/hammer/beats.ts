@@ -12,6 +12,7 @@ export async function beatOnce(life: Life): Promise<void> {
     running: [...life.running.values()],
     settledClaimNo: life.settledClaimNo,
     queues: ['default'],
+    draining: false,
   };
   const answer = await guard(stage.record, 'beat', () => beat(life.lifeline, life, state));
   if (life.over) return;
@@ -21,6 +22,7 @@ export async function beatOnce(life: Life): Promise<void> {
     // Half of the executors do not listen: their reports come all the same.
     if (stage.random.chance(0.5)) life.running.delete(key);
   }
+  for (const id of answer?.cancelled ?? []) life.cancelled.add(id);
   const fate = stage.faulty ? stage.random.next() : 1;
   if (fate < 0.02) life.crash('crashed');
   else if (fate < 0.025) await life.signOff();
@@ -35,6 +37,7 @@ async function contradict(life: Life, running: AttemptKey[]): Promise<void> {
   const { stage, session } = life;
   const { record, connections } = stage;
   const reports = running.map((key) => draw(life, key));
+  for (const key of running) record.send(key);
   const [given] = await Promise.all([
     guard(record, 'release', () => release(connections.work.pool, session, running)),
     guard(record, 'report', () => sendReports(stage, stage.random.shuffled(reports))),

@@ -6,6 +6,7 @@ import type { ClaimedCommand } from '../../db/queue.ts';
 import { guard } from './connections.ts';
 import type { Life } from './life.ts';
 import { bury, type SessionReport } from './reports.ts';
+import { say } from './sayings.ts';
 import { pause, strikes } from './stage.ts';
 
 /** Beyond the deadline of most commands, and its grace. */
@@ -16,7 +17,10 @@ export async function execute(life: Life, command: ClaimedCommand): Promise<void
   const key = `${command.id}/${command.attempt}`;
   life.running.set(key, { id: command.id, attempt: command.attempt });
   stage.record.execute(command);
-  await pause(stage, 0, 20);
+  if (command.cancelRequested) life.cancelled.add(command.id);
+  await pause(stage, 0, 10);
+  if (stage.random.chance(0.3)) await say(life, command);
+  await pause(stage, 0, 10);
   if (strikes(stage, 0.005)) await pause(stage, HANG_MS, HANG_MS);
   await life.thaw();
   const report = draw(life, command);
@@ -45,6 +49,7 @@ async function deliver(life: Life, key: string, report: SessionReport): Promise<
 async function giveBack(life: Life, { id, attempt }: ClaimedCommand): Promise<void> {
   const { stage, session } = life;
   const { record, connections } = stage;
+  record.send({ id, attempt });
   while (!life.over && !record.failed.aborted) {
     const answers = await guard(record, 'release', () =>
       release(connections.work.pool, session, [{ id, attempt }]),
@@ -55,11 +60,15 @@ async function giveBack(life: Life, { id, attempt }: ClaimedCommand): Promise<vo
   }
 }
 
-/** How an attempt may end. */
+/** How an attempt may end: most of those that are to be cancelled stop. */
 export function draw(life: Life, { id, attempt }: AttemptKey): SessionReport {
   const { stage, session } = life;
   const owned = { id, attempt, session };
   const result = { by: session, attempt };
+  if (stage.random.chance(life.cancelled.has(id) ? 0.7 : 0.01)) {
+    const error = { code: 'cancelled', message: 'it was asked for', retryable: false };
+    return { ...owned, outcome: 'cancelled', error };
+  }
   if (!strikes(stage, 0.3)) return { ...owned, outcome: 'completed', result };
   const outcome = stage.random.chance(0.7) ? 'failed' : 'timed_out';
   const retryable = outcome === 'timed_out' || stage.random.chance(0.8);

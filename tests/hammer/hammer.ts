@@ -3,12 +3,14 @@
 //
 // Faults: claims whose reply is thrown away or late, reports repeated, dropped, late and of sessions
 // superseded or dead, agents that crash, freeze, hang, say goodbye, come back or are taken over,
-// backends terminated, submissions repeated, tickets forged and torn out, two tickers and a repairer.
+// backends terminated, submissions repeated, also under idempotency keys, commands cancelled and retried
+// whatever they do, tickets forged and torn out, two tickers and a repairer.
 //
-// Its limits: it sees no process, no journal and no clock but the database's; nothing is cancelled.
+// Its limits: it sees no process, no journal and no clock but the database's.
 
 import { setTimeout as sleep } from 'node:timers/promises';
 import { ClaimQueue } from '../../db/queue.ts';
+import { cancel, retry, watchChanges } from './cancellers.ts';
 import { openConnections } from './connections.ts';
 import { keepAgent } from './fleet.ts';
 import { damage, repair, terminate, tick } from './meddlers.ts';
@@ -79,9 +81,8 @@ async function setOut(stage: Stage): Promise<void> {
   await Promise.all([
     ...Array.from({ length: AGENTS }, (_, i) => keepAgent(stage, i)),
     ...Array.from({ length: SUBMITTERS }, () => submitCommands(stage)),
-    ...[tick, tick, repair, damage, terminate, haunt, haunt, haunt, watch, watchOutages].map(
-      (act) => act(stage),
-    ),
+    ...[tick, tick, repair, damage, terminate, haunt, haunt, haunt].map((act) => act(stage)),
+    ...[cancel, cancel, retry, watchChanges, watch, watchOutages].map((act) => act(stage)),
   ]);
 }
 

@@ -22,6 +22,8 @@ export class Life {
   readonly reports: Batcher<SessionReport, string>;
   /** What it runs or has yet to report, by `id/attempt`. */
   readonly running = new Map<string, AttemptKey>();
+  /** What it has heard that somebody wants cancelled. */
+  readonly cancelled = new Set<string>();
   over = false;
   #frozenUntil = 0;
   #claimNo = 0;

@@ -6,6 +6,9 @@ import type { ClaimedCommand } from '../../db/queue.ts';
 export interface Spec {
   id: string;
   delivery: 'at_least_once' | 'at_most_once';
+  concurrencyKey?: string;
+  idempotencyKey?: string;
+  [option: string]: unknown;
 }
 
 export interface HandedOut {
@@ -24,6 +27,13 @@ export interface Accepted {
   result?: unknown;
 }
 
+/** What an executor saw of its attempt: from the claim's answer to when the outcome was first sent. */
+export interface Execution {
+  id: string;
+  startedAtMs: number;
+  sentAtMs: number;
+}
+
 const MOST_VIOLATIONS = 20;
 
 export class Record {
@@ -32,6 +42,13 @@ export class Record {
   readonly handedOut = new Map<string, HandedOut>();
   readonly executed = new Map<string, number>();
   readonly accepted = new Map<string, Accepted>();
+  readonly executions = new Map<string, Execution>();
+  /** What those who cancelled a command were answered. */
+  readonly cancelled = new Map<string, Set<string>>();
+  /** The commands that an idempotency key was answered with. */
+  readonly idempotent = new Map<string, Set<string>>();
+  /** How many lines of an attempt's log were accepted. */
+  readonly lines = new Map<string, number>();
   /** Commands whose ticket was forged or torn out by hand: repair has to mend these, and only these. */
   readonly forged = new Set<string>();
   readonly violations: { text: string; ids: string[] }[] = [];
@@ -88,10 +105,18 @@ export class Record {
   execute({ id, attempt }: ClaimedCommand): void {
     const times = (this.executed.get(id) ?? 0) + 1;
     this.executed.set(id, times);
+    const execution = { id, startedAtMs: performance.now(), sentAtMs: Infinity };
+    this.executions.set(`${id}/${attempt}`, execution);
     this.note(id, `attempt ${attempt} executes`);
     if (times > 1 && this.submitted.get(id)?.delivery === 'at_most_once')
       this.violation('an at-most-once command was executed twice', id);
     this.count('executed');
+  }
+
+  /** An outcome of it is about to be sent. */
+  send({ id, attempt }: { id: string; attempt: number }): void {
+    const execution = this.executions.get(`${id}/${attempt}`);
+    if (execution) execution.sentAtMs = Math.min(execution.sentAtMs, performance.now());
   }
 
   answer(answer: string, about: Accepted): void {
@@ -102,7 +127,7 @@ export class Record {
     if (answer !== 'accepted') return;
     const key = `${id}/${attempt}`;
     const before = this.accepted.get(key);
-    if (before && (before.outcome !== outcome || before.session !== about.session))
+    if (before && !(isSame(before.outcome, outcome) && before.session === about.session))
       this.violation(`attempt ${key} was accepted as ${before.outcome} and as ${outcome}`, id);
     this.accepted.set(key, about);
     this.#unjudged.push(about);
@@ -112,4 +137,10 @@ export class Record {
   takeUnjudged(): Accepted[] {
     return this.#unjudged.splice(0);
   }
+}
+
+/** An agent that has given a command back may also say that it stopped because that was cancelled. */
+export function isSame(outcome: string | null | undefined, other: string): boolean {
+  const given = ['released', 'cancelled'];
+  return outcome === other || (given.includes(outcome ?? '') && given.includes(other));
 }

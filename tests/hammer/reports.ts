@@ -18,6 +18,7 @@ const LATEST_MS = 1_500;
 
 /** Sends reports of whatever sessions in one batch; answers in order. */
 export async function sendReports(stage: Stage, reports: SessionReport[]): Promise<string[]> {
+  for (const report of reports) stage.record.send(report);
   const { rows } = await stage.connections.work.pool.query<{
     command_id: string;
     attempt: number;

@@ -1,6 +1,7 @@
 // The hammer's own record against the ledger.
 
-import type { Accepted } from './record.ts';
+import { judgeAnswersToCancellers, judgeKeys, judgeSayings } from './promises.ts';
+import { isSame, type Accepted } from './record.ts';
 import type { Stage } from './stage.ts';
 
 interface Row {
@@ -24,7 +25,8 @@ export async function judge(stage: Stage): Promise<void> {
   for (const id of record.acknowledged)
     if (!commands.has(id)) record.violation('an acknowledged command is missing', id);
   for (const { id, status } of commands.values())
-    if (!/COMPLETED|FAILED/.test(status)) record.violation(`not finished, but ${status}`, id);
+    if (!/COMPLETED|FAILED|CANCELLED/.test(status))
+      record.violation(`not finished, but ${status}`, id);
   for (const [key, { id, session }] of record.handedOut)
     if (attempts.get(key)?.session !== session)
       record.violation(`the ledger has another owner for attempt ${key}`, id);
@@ -34,6 +36,9 @@ export async function judge(stage: Stage): Promise<void> {
       record.violation(`attempt ${attempt} is above the ledger's`, id);
   }
   await judgeAnswers(stage, [...record.accepted.values()]);
+  await judgeKeys(stage);
+  await judgeAnswersToCancellers(stage);
+  await judgeSayings(stage);
   const { rows } = await stage.connections.control.pool.query<{ total: number }>(
     'select count(*)::integer as total from executor.commands',
   );
@@ -79,7 +84,7 @@ function compare(
   command: Row | undefined,
   object: (text: string) => void,
 ): void {
-  if (attempt?.outcome !== accepted.outcome || attempt.session !== accepted.session)
+  if (!isSame(attempt?.outcome, accepted.outcome) || attempt?.session !== accepted.session)
     object(`the ledger says ${attempt?.outcome} by ${attempt?.session}`);
   if (accepted.outcome !== 'completed') return;
   if (command?.status !== 'COMPLETED' || command.attempt !== accepted.attempt)

@@ -12,7 +12,7 @@ const database = useDatabase();
 const server = useServer(database);
 
 beforeEach(async () => {
-  await database().pool.query('truncate executor.agents, executor.commands, executor.attempts');
+  await database().pool.query('truncate executor.agents, executor.commands cascade');
   await database().pool.query('truncate executor_queue.job');
 });
 

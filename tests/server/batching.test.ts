@@ -2,7 +2,7 @@
 
 import { expect, test, vi } from 'vitest';
 import { connect } from '../../db/connect.ts';
-import { Submissions } from '../../server/submissions.ts';
+import { type Accepted, Submissions } from '../../server/submissions.ts';
 import { useDatabase } from '../support/database.ts';
 import { expectProblem } from '../support/problems.ts';
 import { post, submit, useServer } from '../support/server.ts';
@@ -17,6 +17,8 @@ async function count(what: string, ids: string[]): Promise<number> {
   );
   return rows[0].n;
 }
+
+const ids = (accepted: Accepted[]) => accepted.map(({ id }) => id);
 
 test('what arrives while a transaction is in flight shares the next', async () => {
   const { pool } = database();
@@ -35,18 +37,68 @@ test('what arrives while a transaction is in flight shares the next', async () =
   await holder.query('commit');
   holder.release();
 
-  const ids = await Promise.all(submitting);
-  expect(await count('*', ids)).toBe(100);
-  expect(await count('distinct xmin::text', ids)).toBeLessThan(10);
+  const submitted = await Promise.all(submitting);
+  expect(await count('*', submitted)).toBe(100);
+  expect(await count('distinct xmin::text', submitted)).toBeLessThan(10);
 });
 
 test('large commands go by fours, small ones by hundreds', async () => {
   const submissions = new Submissions(database().pool);
   const add = (bytes: number) => submissions.add({ type: 'DELAY', payload: { ms: 1 } }, bytes);
   const small = await Promise.all(Array.from({ length: 200 }, () => add(100)));
-  expect(await count('distinct xmin::text', small)).toBe(1);
+  expect(await count('distinct xmin::text', ids(small))).toBe(1);
   const large = await Promise.all(Array.from({ length: 12 }, () => add(100_000)));
-  expect(await count('distinct xmin::text', large)).toBe(3);
+  expect(await count('distinct xmin::text', ids(large))).toBe(3);
+});
+
+test('those with a key and those without share no transaction', async () => {
+  const submissions = new Submissions(database().pool);
+  const add = (options: object) =>
+    submissions.add({ type: 'DELAY', payload: { ms: 1 }, ...options }, 100);
+  const accepted = await Promise.all(
+    Array.from({ length: 40 }, (_, i) => add(i % 2 ? { idempotencyKey: `apart ${i}` } : {})),
+  );
+  expect(await count('distinct xmin::text', ids(accepted))).toBe(2);
+});
+
+test('the second of two with one key is answered with the first, in one transaction', async () => {
+  const submissions = new Submissions(database().pool);
+  const submission = { type: 'DELAY', payload: { ms: 1 }, idempotencyKey: 'twice' };
+  const [first, second, third] = await Promise.all([
+    submissions.add(submission, 100),
+    submissions.add(submission, 100),
+    submissions.add({ ...submission, idempotencyKey: 'once' }, 100),
+  ]);
+  expect(first).toMatchObject({ replayed: false });
+  expect(second).toEqual({ id: first.id, replayed: true });
+  expect(third).toMatchObject({ replayed: false });
+  expect(await count('distinct xmin::text', ids([first, third]))).toBe(1);
+});
+
+test('one whose key stands for another command fails alone, and nothing is submitted twice', async () => {
+  const submissions = new Submissions(database().pool);
+  const add = (idempotencyKey: string, ms: number) =>
+    submissions.add({ type: 'DELAY', payload: { ms }, idempotencyKey }, 100);
+  const taken = await add('taken', 1);
+  const names = Array.from({ length: 30 }, (_, i) => `fine ${i % 15}`);
+  const [fine, ...refused] = await Promise.allSettled([
+    Promise.all(names.map((name) => add(name, 1))),
+    add('taken', 2),
+    add('fine 3', 2),
+    add('taken', 1),
+  ]);
+  const accepted = fine.status === 'fulfilled' ? fine.value : [];
+  expect(accepted.map(({ replayed }) => replayed)).toEqual(names.map((_, i) => i >= 15));
+  expect(new Set(ids(accepted)).size).toBe(15);
+  expect(refused).toMatchObject([
+    { reason: { code: 'idempotency_key_reused', value: 'taken' } },
+    { reason: { code: 'idempotency_key_reused', value: 'fine 3' } },
+    { value: { id: taken.id, replayed: true } },
+  ]);
+  const { rows } = await database().pool.query(
+    `select count(*)::int as n from executor.commands where idempotency_key like any ('{taken,fine%}')`,
+  );
+  expect(rows).toEqual([{ n: 16 }]);
 });
 
 test('one that the database refuses fails alone', async () => {
@@ -82,7 +134,7 @@ test('a connection that breaks under a batch costs no client its answer', async 
      where datname = $1 and pid <> pg_backend_pid()`,
     [datname],
   );
-  const ids = await Promise.all(submitting);
-  expect(await count('*', ids)).toBe(50);
+  const submitted = await Promise.all(submitting);
+  expect(await count('*', submitted)).toBe(50);
   await killer.close();
 });

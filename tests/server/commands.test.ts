@@ -1,9 +1,11 @@
 // Submitting commands, listing them, looking at one: the contract that clients rely on.
 
+import { v7 } from 'uuid';
 import { expect, test } from 'vitest';
 import type { Command } from '../../db/command-json.ts';
 import { useDatabase } from '../support/database.ts';
 import { post, submit, useServer } from '../support/server.ts';
+import { startSession } from '../support/session.ts';
 
 const database = useDatabase();
 const server = useServer(database);
@@ -60,6 +62,28 @@ test('a command is one JSON everywhere, with its attempts when asked for alone',
     createdAt: expect.stringMatching(/^\d{4}-\d\d-\d\dT[\d:.]+Z$/),
   });
   expect((await list('?limit=1')).commands).toEqual([command]);
+});
+
+test('what a command was submitted with, and what was asked of it, is part of its JSON', async () => {
+  await using session = await startSession(database());
+  const [id = '', retryOf, batchId] = [v7(), v7(), v7()];
+  const labels = { tags: ['b', 'a'], metadata: { x: [1, { y: null }] } };
+  const keys = { concurrencyKey: 'one at a time', idempotencyKey: 'once' };
+  const batch = [{ id, type: 'DELAY', payload: { ms: 1 }, priority: 100, ...labels, ...keys }];
+  await database().pool.query('select executor.submit($1)', [
+    JSON.stringify(batch.map((command) => ({ ...command, batchId, retryOf }))),
+  ]);
+  const find = async () =>
+    (await (await fetch(`${server().url}/commands/${id}`)).json()) as Command;
+  const expected = { ...labels, ...keys, batchId, retryOf };
+  expect(await find()).toMatchObject({ ...expected, cancelRequestedAt: null, progress: null });
+
+  const claimed = await session.claim(1);
+  await database().pool.query('select executor.cancel_commands(array[$1::uuid])', [id]);
+  const time = expect.stringMatching(/^\d{4}-\d\d-\d\dT[\d:.]+Z$/);
+  expect(await find()).toMatchObject({ ...expected, cancelRequestedAt: time });
+  await session.report(claimed, 'cancelled');
+  expect(await find()).toMatchObject({ status: 'CANCELLED', cancelRequestedAt: time });
 });
 
 test('media types that end in +json and charset=utf-8 are JSON too', async () => {

@@ -17,7 +17,7 @@ import {
 
 const database = useDatabase();
 
-beforeEach(() => execute('truncate executor.commands, executor.attempts, executor_queue.job'));
+beforeEach(() => execute('truncate executor.commands, executor_queue.job cascade'));
 afterEach(() => void vi.restoreAllMocks());
 
 async function execute(statement: string) {

@@ -9,6 +9,8 @@ export function executorContext(overrides: Partial<ExecutorContext> = {}): Execu
     attempt: 1,
     signal: new AbortController().signal,
     log: pino({ level: 'silent' }),
+    progress: () => {},
+    print: () => {},
     ...overrides,
   };
 }

@@ -45,7 +45,7 @@ export function runProgram(program: string, args: string[], options: RunOptions 
     exited: once(child, 'exit').then(([code, signal]) => ({ code, signal })),
     stdout: () => stdout,
     stderr: () => stderr,
-    printed: (pattern, timeoutMs = 15_000) =>
+    printed: (pattern, timeoutMs = 25_000) =>
       vi.waitFor(
         () => {
           const found = pattern.exec(stdout);

@@ -4,6 +4,7 @@ import pino from 'pino';
 import { afterAll, beforeAll } from 'vitest';
 import type { Database } from '../../db/connect.ts';
 import { createApp } from '../../server/app.ts';
+import { Following, type FollowingOptions } from '../../server/following.ts';
 import { listen } from '../../server/listen.ts';
 
 export interface RunningServer extends AsyncDisposable {
@@ -13,16 +14,29 @@ export interface RunningServer extends AsyncDisposable {
   logged: Record<string, unknown>[];
 }
 
+export interface ServerOptions extends Pick<FollowingOptions, 'times' | 'limits'> {
+  corsOrigins?: string[];
+}
+
+const NOWHERE = 'postgres://127.0.0.1:1/none';
+
 /** Starts one; leaving the scope of `await using` stops it. */
 export async function startServer(
-  database: Database,
-  { corsOrigins = ['*'] }: { corsOrigins?: string[] } = {},
+  database: Database & { url?: string },
+  { corsOrigins = ['*'], ...following }: ServerOptions = {},
 ): Promise<RunningServer> {
   const logged: Record<string, unknown>[] = [];
   const log = pino({ level: 'debug' }, { write: (line) => void logged.push(JSON.parse(line)) });
-  const app = createApp({ database, log, corsOrigins });
+  const { url = NOWHERE, kysely } = database;
+  const followed = new Following({ url, kysely, log, ...following });
+  const app = createApp({ database, log, corsOrigins, following: followed });
   const listener = await listen(app.callback(), { host: '127.0.0.1', port: 0 });
-  return { url: listener.url, logged, [Symbol.asyncDispose]: () => listener.stop(1_000) };
+  const stop = async () => {
+    followed.end();
+    await listener.stop(1_000);
+    await followed.close();
+  };
+  return { url: listener.url, logged, [Symbol.asyncDispose]: stop };
 }
 
 /** One server for all tests of a file. */

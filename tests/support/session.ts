@@ -22,6 +22,7 @@ export interface Session {
   claim(limit?: number, claimNo?: number): Promise<ClaimedCommand[]>;
   complete(commands: AttemptKey[], result?: unknown): Promise<string[]>;
   fail(commands: AttemptKey[]): Promise<string[]>;
+  report(commands: AttemptKey[], outcome: 'failed' | 'timed_out' | 'cancelled'): Promise<string[]>;
   release(commands: AttemptKey[]): Promise<string[]>;
   beat(running?: AttemptKey[], settledClaimNo?: number): Promise<BeatAnswer>;
   [Symbol.asyncDispose](): Promise<void>;
@@ -40,6 +41,12 @@ export async function startSession(
   const queue = await ClaimQueue.open(claims.pool, () => {});
   const info = { concurrency: 10, host: 'test', pid: 1, version: '0' };
   await registerAgent(database.pool, identity, info);
+  const report: Session['report'] = (commands, outcome) =>
+    finish(
+      database.pool,
+      session,
+      commands.map(({ id, attempt }) => ({ id, attempt, outcome, error: ERROR })),
+    );
   return {
     ...identity,
     claims,
@@ -51,15 +58,16 @@ export async function startSession(
         session,
         commands.map(({ id, attempt }) => ({ id, attempt, outcome: 'completed', result })),
       ),
-    fail: (commands) =>
-      finish(
-        database.pool,
-        session,
-        commands.map(({ id, attempt }) => ({ id, attempt, outcome: 'failed', error: ERROR })),
-      ),
+    fail: (commands) => report(commands, 'failed'),
+    report,
     release: (commands) => release(database.pool, session, commands),
     beat: (running = [], settledClaimNo = 0) =>
-      beat(database.pool, identity, { running, settledClaimNo, queues: ['default'] }),
+      beat(database.pool, identity, {
+        running,
+        settledClaimNo,
+        queues: ['default'],
+        draining: false,
+      }),
     [Symbol.asyncDispose]: async () => {
       await queue.close();
       await claims.close();

@@ -35,7 +35,7 @@ export function useSystem(database: () => { url: string; pool: pg.Pool }): Syste
 
   beforeEach(async () => {
     dataDir = await temporaryDirectory();
-    await query('truncate executor.commands, executor.attempts, executor_queue.job');
+    await query('truncate executor.commands, executor_queue.job cascade');
     await query('truncate executor.agents');
   });
   afterEach(async () => {

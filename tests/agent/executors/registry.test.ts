@@ -6,7 +6,7 @@ import { commandTypes, createRegistry, executors } from '../../../agent/executor
 const ajv = new Ajv2020({ formats: { uri: (text) => URL.canParse(text) } });
 
 test('the built-in types are there by name', () => {
-  expect([...executors.keys()]).toEqual(['DELAY', 'HTTP_GET_JSON']);
+  expect([...executors.keys()]).toEqual(['DELAY', 'HTTP_GET_JSON', 'HTTP_REQUEST']);
 });
 
 test('two executors for one type are refused', () => {
