@@ -96,10 +96,9 @@ export async function finished(
 // RFC 7240. Of several the first counts, and parameters after a semicolon mean nothing here.
 function preferredWait(header: string): number | undefined {
   for (const preference of header.split(',')) {
-    const [, name, value = ''] =
-      /^\s*([^\s=;]+)\s*(?:=\s*([^;]*?))?\s*(?:;.*)?$/.exec(preference) ?? [];
-    if (name?.toLowerCase() !== 'wait') continue;
-    const parsed = seconds.safeParse(value.replace(/^"(.*)"$/, '$1'));
+    const [name = '', value = ''] = (preference.split(';', 1)[0] ?? '').split('=');
+    if (name.trim().toLowerCase() !== 'wait') continue;
+    const parsed = seconds.safeParse(value.trim().replace(/^"(.*)"$/, '$1'));
     if (parsed.success) return parsed.data;
     const errors = [{ pointer: '#/header/prefer', detail: EXPECTED }];
     throw new Problem(400, 'invalid_preference', 'The preference is not valid.', { errors });
