@@ -66,7 +66,7 @@ test('a command is one JSON everywhere, with its attempts when asked for alone',
 
 test('what a command was submitted with, and what was asked of it, is part of its JSON', async () => {
   await using session = await startSession(database());
-  const [id = '', retryOf, batchId] = [v7(), v7(), v7()];
+  const [id, retryOf, batchId] = [v7(), v7(), v7()];
   const labels = { tags: ['b', 'a'], metadata: { x: [1, { y: null }] } };
   const keys = { concurrencyKey: 'one at a time', idempotencyKey: 'once' };
   const batch = [{ id, type: 'DELAY', payload: { ms: 1 }, priority: 100, ...labels, ...keys }];
