@@ -12,7 +12,7 @@
 // like any other outcome; what it had come to by then stands.
 
 import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises';
-import type { AttemptKey, Beat, Report } from '../db/agents.ts';
+import type { AttemptKey, Report } from '../db/agents.ts';
 import type { ClaimedCommand } from '../db/queue.ts';
 import type { Logger } from '../runtime/log.ts';
 import { Attempt } from './attempt.ts';
@@ -20,6 +20,7 @@ import { Claimer } from './claimer.ts';
 import type { ExecutorRegistry } from './executors/executor.ts';
 import type { Outcome } from './journal-file.ts';
 import type { Journal } from './journal.ts';
+import type { AgentState } from './lifeline-messages.ts';
 import { ProgressReporter } from './progress-reporter.ts';
 import { Reporter } from './reporter.ts';
 import type { Transport } from './transports/transport.ts';
@@ -77,7 +78,7 @@ export class Agent {
   }
 
   /** What a beat tells the database; asked before each. */
-  state(): Omit<Beat, 'queues'> {
+  state(): AgentState {
     this.#journal.check();
     // It may have become writable, and nobody says again that work waits.
     this.#claimer.pumpSoon();

@@ -2,6 +2,8 @@
 
 import { parseArgs } from 'node:util';
 import { z } from 'zod';
+import { EXPECTED_NAME, NAME } from '../db/names.ts';
+import { DEFAULT_QUEUE } from '../db/work.ts';
 import {
   commonSettings,
   ConfigError,
@@ -21,14 +23,22 @@ const programs = z
     ),
   );
 
+const queues = z
+  .string()
+  .transform((list) => list.split(',').map((queue) => queue.trim()))
+  .pipe(
+    z
+      .array(z.string().regex(NAME, 'expected names of queues, with commas'))
+      .max(100, 'expected at most 100 queues')
+      .refine((names) => new Set(names).size === names.length, 'expected each queue once'),
+  );
+
 /** The agent's settings, read by main.ts; the launcher checks them before it starts anything. */
 export const agentSettings = {
   ...commonSettings,
   DATABASE_DIRECT_URL: databaseUrl.optional(),
-  AGENT_ID: z
-    .string()
-    .regex(/^[A-Za-z0-9._-]{1,64}$/, 'expected 1 to 64 of the characters A-Z a-z 0-9 . _ -')
-    .optional(),
+  AGENT_ID: z.string().regex(NAME, EXPECTED_NAME).optional(),
+  QUEUES: queues.default(() => [DEFAULT_QUEUE]),
   CONCURRENCY: integer(1, 1_000).default(10),
   SHUTDOWN_TIMEOUT_MS: integer(0, 3_600_000).default(30_000),
   /** Types of one's own; see custom-executors.ts. */
@@ -61,6 +71,7 @@ const FLAGS = {
   'allow-exec': { type: 'string' },
   concurrency: { type: 'string' },
   executors: { type: 'string' },
+  queues: { type: 'string' },
   'kill-after': { type: 'string' },
   'random-failures': { type: 'string' },
 } as const;

@@ -1,14 +1,14 @@
 // What the main thread and the lifeline's thread tell each other.
 
-import type { AttemptKey, Beat, Identity } from '../db/agents.ts';
+import type { AttemptKey, Beat, Identity, Subscription } from '../db/agents.ts';
 
 /** What the main thread runs: taken at one moment, so that both halves agree. */
-export type AgentState = Omit<Beat, 'queues'>;
+export type AgentState = Omit<Beat, keyof Subscription>;
 
 export interface LifelineSetup {
   url: string;
   identity: Identity;
-  queues: string[];
+  subscription: Subscription;
   /** 1 while the main thread has yet to hear that work waits: one such message is enough. */
   workTold: Int32Array<SharedArrayBuffer>;
 }

@@ -20,6 +20,7 @@ import { reach } from '../db/check.ts';
 import { isUnavailable } from '../db/errors.ts';
 import { Listener } from '../db/listen.ts';
 import { tick } from '../db/recovery.ts';
+import { isWorkFor } from '../db/work.ts';
 import { CancelRelay } from './cancel-relay.ts';
 import type {
   AgentState,
@@ -115,8 +116,9 @@ export class LifelineThread {
   }
 
   #hear(channel: string, payload: string): void {
+    const { identity, subscription } = this.#setup;
     if (channel === 'executor_work') {
-      if (this.#setup.queues.includes(payload)) this.#tellOfWork();
+      if (isWorkFor(payload, identity.agentId, subscription)) this.#tellOfWork();
     } else if (payload === 'many') this.#pulse.now();
     else this.#cancels.pass(payload.split(' '));
   }
@@ -130,10 +132,10 @@ export class LifelineThread {
   }
 
   async #beatOnce(): Promise<void> {
-    const { identity, queues } = this.#setup;
+    const { identity, subscription } = this.#setup;
     if (this.#lock === 'taken') await this.#hold(this.#listener);
     const state = await this.#askForState();
-    const answer = await beat(this.#listener, identity, { ...state, queues });
+    const answer = await beat(this.#listener, identity, { ...state, ...subscription });
     this.#pulse.intervalMs = answer.intervalMs;
     if (answer.superseded) this.#tell({ kind: 'superseded' });
     if (answer.revoked.length > 0) {

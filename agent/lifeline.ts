@@ -5,18 +5,16 @@
 // that does not last, the process ends: without a lifeline its commands run elsewhere anyway.
 
 import { Worker } from 'node:worker_threads';
-import type { AttemptKey, Identity } from '../db/agents.ts';
-import { DEFAULT_QUEUE } from '../db/queue.ts';
+import type { AttemptKey, Identity, Subscription } from '../db/agents.ts';
 import type { Logger } from '../runtime/log.ts';
 import type { AgentState, FromLifeline, LifelineSetup, ToLifeline } from './lifeline-messages.ts';
-
-const QUEUES = [DEFAULT_QUEUE];
 
 /** How long the thread may take to close its connection. */
 const CLOSE_MS = 400;
 
 export interface LifelineOptions {
   identity: Identity;
+  subscription: Subscription;
   log: Logger;
   /** What the agent runs right now. */
   state: () => AgentState;
@@ -74,10 +72,10 @@ export class Lifeline {
   }
 
   #start(): void {
-    const { identity } = this.#options;
+    const { identity, subscription } = this.#options;
     const workTold = this.#workTold;
     Atomics.store(workTold, 0, 0);
-    const setup: LifelineSetup = { url: this.#url, identity, queues: QUEUES, workTold };
+    const setup: LifelineSetup = { url: this.#url, identity, subscription, workTold };
     const worker = new Worker(new URL('./lifeline-worker.ts', import.meta.url), {
       name: 'lifeline',
       workerData: setup,

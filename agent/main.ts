@@ -45,6 +45,7 @@ await exitOnError(async () => {
       crash(log, 'RANDOM_FAILURES'),
     ),
     ownTypes,
+    queues: config.QUEUES,
     concurrency: config.CONCURRENCY,
     log,
   });

@@ -23,6 +23,8 @@ export interface StartOptions {
   executors: ExecutorRegistry;
   /** The contracts of the types among them that are this agent's own. */
   ownTypes?: CommandTypeDefinition[];
+  /** Where to look for work; each queue gets twice the share of the next one. */
+  queues: string[];
   concurrency: number;
   log: Logger;
 }
@@ -39,13 +41,15 @@ export interface RunningAgent {
 
 /** Registers and starts working. Rejects when the database cannot be reached. */
 export async function startAgent(options: StartOptions): Promise<RunningAgent> {
-  const { databaseUrl, directUrl, identity, executors, concurrency, log } = options;
+  const { databaseUrl, directUrl, identity, executors, queues, concurrency, log } = options;
+  const subscription = { queues, types: [...executors.keys()] };
   const transport = new PostgresTransport(databaseUrl, identity, log);
   const journal = new Journal(options.journal, identity.session, log);
   const agent = new Agent({ transport, journal, executors, concurrency, log });
   const superseded = new AbortController();
   const lifeline = new Lifeline(directUrl ?? databaseUrl, {
     identity,
+    subscription,
     log,
     state: () => agent.state(),
     onWork: () => agent.wake(),
@@ -57,10 +61,16 @@ export async function startAgent(options: StartOptions): Promise<RunningAgent> {
   lifeline.load();
   try {
     await reportLeftovers(options.journal, databaseUrl, log);
-    const info = { concurrency, host: hostname(), pid: process.pid, version: packageJson.version };
+    const info = {
+      ...subscription,
+      concurrency,
+      host: hostname(),
+      pid: process.pid,
+      version: packageJson.version,
+    };
     const takenBack = await transport.register(info, options.ownTypes ?? []);
     await lifeline.open();
-    log.info({ concurrency, session: identity.session, takenBack }, 'ready');
+    log.info({ concurrency, queues, session: identity.session, takenBack }, 'ready');
   } catch (error) {
     await lifeline.close();
     throw error;

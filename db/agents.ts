@@ -14,11 +14,19 @@ export interface Identity {
   session: string;
 }
 
-export interface AgentInfo {
+/** What an agent claims. */
+export interface Subscription {
+  /** Where it looks; each gets twice the share of the next one. */
+  queues: string[];
+  /** What it can carry out. */
+  types: string[];
+}
+
+export interface AgentInfo extends Subscription {
   concurrency: number;
-  host: string;
-  pid: number;
-  version: string;
+  host: string | null;
+  pid: number | null;
+  version: string | null;
 }
 
 /** One attempt of one command. */
@@ -63,8 +71,17 @@ export async function registerAgent(
   info: AgentInfo,
 ): Promise<number> {
   const { rows } = await database.query(
-    'select executor.register_agent($1, $2, $3, $4, $5, $6) as count',
-    [identity.agentId, identity.session, info.concurrency, info.host, info.pid, info.version],
+    'select executor.register_agent($1, $2, $3, $4, $5, $6, $7, $8) as count',
+    [
+      identity.agentId,
+      identity.session,
+      info.concurrency,
+      info.host,
+      info.pid,
+      info.version,
+      info.queues,
+      info.types,
+    ],
   );
   return (
     z
@@ -120,9 +137,11 @@ export async function reportProgress(
 const BeatAnswer = z
   .object({
     superseded: z.boolean(),
+    unknown: z.boolean(),
     revoked: z.array(z.string()),
     cancelled: z.array(z.string()),
     ready: z.boolean(),
+    drain: z.boolean(),
     tick_due: z.boolean(),
     interval_ms: z.number(),
   })
@@ -135,12 +154,11 @@ const BeatAnswer = z
 /** What an agent should know; see sql/functions/beat.sql. */
 export type BeatAnswer = z.infer<typeof BeatAnswer>;
 
-export interface Beat {
+export interface Beat extends Subscription {
   /** Every attempt that the agent runs or has yet to report. */
   running: AttemptKey[];
   /** The highest claim number below which no claim's reply is outstanding. */
   settledClaimNo: number;
-  queues: string[];
   /** It claims no more, and finishes what it runs. */
   draining: boolean;
 }
@@ -151,13 +169,14 @@ export async function beat(
   identity: Identity,
   state: Beat,
 ): Promise<BeatAnswer> {
-  const { rows } = await database.query('select * from executor.beat($1, $2, $3, $4, $5, $6)', [
+  const { rows } = await database.query('select * from executor.beat($1, $2, $3, $4, $5, $6, $7)', [
     identity.agentId,
     identity.session,
     JSON.stringify(state.running),
     state.settledClaimNo,
     state.queues,
     state.draining,
+    state.types,
   ]);
   return BeatAnswer.parse(rows[0]);
 }

@@ -24,6 +24,8 @@ export interface CommandOptions {
   metadata?: Record<string, unknown>;
   /** Where agents find it: `default` unless said. */
   queue?: string;
+  /** The only agent that may run it. */
+  target?: { agentId: string };
   /** At most one command of a key runs at a time, in order; 1 to 255 bytes. */
   concurrencyKey?: string;
   /** Submitting the same under the same key within 24 h is submitting once; 1 to 255 bytes. */
@@ -100,7 +102,7 @@ async function submitOneByOne(
 
 /** The queues that commands can be submitted to. */
 export async function readQueues(pool: pg.Pool): Promise<string[]> {
-  const { rows } = await pool.query<{ name: string }>('select name from executor_queue.queue');
+  const { rows } = await pool.query<{ name: string }>('select name from executor.queues');
   return rows.map(({ name }) => name);
 }
 

@@ -44,12 +44,13 @@ export async function migrate(databaseUrl: string, options: MigrateOptions): Pro
 async function bringUpToDate(client: Client, options: MigrateOptions): Promise<void> {
   const migrations = readMigrations();
   refuseNewer(await appliedMigration(client), migrations.at(-1)?.id ?? 0);
-  await installQueue(client);
+  const fetchTickets = await installQueue(client);
   await client.query('begin');
   try {
     // A function may call one that is only created after it.
     await client.query('set local check_function_bodies = off');
     await client.query(BOOKS);
+    await client.query(fetchTickets);
     await applyMigrations(client, migrations, options.log);
     await applyDefinitions(client, options.log);
     await client.query('select executor.publish_types($1)', [JSON.stringify(options.types)]);

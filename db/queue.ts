@@ -1,36 +1,29 @@
 // The queue: the only place that talks to pg-boss.
 //
-// pg-boss owns claiming, queue order and queue storage. Nobody runs its upkeep (supervise and
-// schedule are off): retries, expiry and recovery are the ledger's business.
+// pg-boss owns the claiming of tickets, their order and their storage. Nobody runs its upkeep (supervise
+// and schedule are off): retries, expiry and recovery are the ledger's business. Its own statement for
+// claiming becomes a SQL function, executor.fetch_tickets(), so that executor.claim() can change ticket
+// and ledger in one transaction and one round trip.
 
 import { PgBoss } from 'pg-boss';
 import type pg from 'pg';
 import { z } from 'zod';
-
-export const DEFAULT_QUEUE = 'default';
+import type { Queryable, Subscription } from './agents.ts';
+import { DEFAULT_QUEUE } from './work.ts';
 
 const SCHEMA = 'executor_queue';
 
-/** Above any claim. pg-boss then matches the chosen tickets with `= any (array (…))`: see claim(). */
+/** Above any claim. pg-boss then matches the chosen tickets with `= any (array (…))`. */
 const GROUP_CONCURRENCY = 1_000_000;
 
-/**
- * What the claiming connection runs first. The claim must cost the same however stale the statistics
- * are: the plan that walks the indexes is the right one at any backlog, so no other is considered.
- */
-export const CLAIM_SETUP = [
-  'enable_seqscan',
-  'enable_hashjoin',
-  'enable_mergejoin',
-  'enable_bitmapscan',
-  'enable_sort',
-  'jit',
-]
-  .map((setting) => `set ${setting} = off`)
-  .join('; ');
+/** Stands for p_limit in the statement that pg-boss makes; no number that it has of its own. */
+const LIMIT = 987_654_321;
 
-/** Installs or upgrades pg-boss's schema, and its `default` queue. The caller holds a lock. */
-export async function installQueue(client: pg.ClientBase): Promise<void> {
+/**
+ * Installs or upgrades pg-boss's schema, and its `default` queue. The caller holds a lock. Answers the
+ * definition of executor.fetch_tickets().
+ */
+export async function installQueue(client: pg.ClientBase): Promise<string> {
   const boss = new PgBoss({
     db: adapter(client),
     schema: SCHEMA,
@@ -40,19 +33,76 @@ export async function installQueue(client: pg.ClientBase): Promise<void> {
   await boss.start();
   try {
     await boss.createQueue(DEFAULT_QUEUE, { policy: 'standard', retryLimit: 0 });
+    return toFunction(await fetchStatement(boss));
   } finally {
     await boss.stop({ graceful: false, close: false });
   }
 }
 
-const ClaimedCommand = z.object({
-  id: z.string(),
-  type: z.string(),
-  payload: z.record(z.string(), z.unknown()),
-  attempt: z.number(),
-  timeoutMs: z.number(),
-  cancelRequested: z.boolean(),
-});
+/** What pg-boss sends to fetch jobs, without sending it. */
+async function fetchStatement(boss: PgBoss): Promise<string> {
+  let statement = '';
+  await boss.fetch(DEFAULT_QUEUE, {
+    batchSize: LIMIT,
+    groupConcurrency: GROUP_CONCURRENCY,
+    db: {
+      executeSql: (text: string) => {
+        statement = text;
+        return Promise.resolve({ rows: [] });
+      },
+    },
+  });
+  return statement;
+}
+
+// The claim must cost the same however stale the statistics are: the plan that walks the indexes is the
+// right one at any backlog, so no other is considered.
+function toFunction(statement: string): string {
+  const body = replace(statement, [
+    [`'${DEFAULT_QUEUE}'`, 'p_lane'],
+    [`LIMIT ${LIMIT}`, 'LIMIT p_limit'],
+    ['$1::int', String(GROUP_CONCURRENCY)],
+    [/RETURNING j\.id[^]*$/, 'RETURNING j.id'],
+  ]);
+  return `
+    create or replace function executor.fetch_tickets(p_lane text, p_limit integer)
+    returns setof uuid
+    language plpgsql
+    volatile
+    set search_path = pg_catalog, pg_temp
+    set enable_seqscan = off
+    set enable_hashjoin = off
+    set enable_mergejoin = off
+    set enable_bitmapscan = off
+    set enable_sort = off
+    set jit = off
+    as $$ begin return query ${body}; end $$;
+    comment on function executor.fetch_tickets(text, integer) is
+      'Internal: claims tickets of a lane. pg-boss''s own statement, written by migrate.';`;
+}
+
+function replace(statement: string, replacements: [string | RegExp, string][]): string {
+  return replacements.reduce((text, [what, by]) => {
+    const replaced = text.replaceAll(what instanceof RegExp ? new RegExp(what, 'g') : what, by);
+    if (replaced === text) throw new Error(`pg-boss fetches with another statement: no ${what}`);
+    return replaced;
+  }, statement);
+}
+
+const ClaimedCommand = z
+  .object({
+    id: z.string(),
+    type: z.string(),
+    payload: z.record(z.string(), z.unknown()),
+    attempt: z.number(),
+    timeout_ms: z.number(),
+    cancel_requested: z.boolean(),
+  })
+  .transform(({ timeout_ms: timeoutMs, cancel_requested: cancelRequested, ...command }) => ({
+    ...command,
+    timeoutMs,
+    cancelRequested,
+  }));
 
 /**
  * A command that this session now runs. `timeoutMs`: how long the attempt may take. `cancelRequested`:
@@ -60,8 +110,7 @@ const ClaimedCommand = z.object({
  */
 export type ClaimedCommand = z.infer<typeof ClaimedCommand>;
 
-export interface Claim {
-  queue: string;
+export interface Claim extends Subscription {
   /** At most this many. */
   limit: number;
   agentId: string;
@@ -70,77 +119,18 @@ export interface Claim {
   claimNo: number;
 }
 
-/** Claims ready commands for one agent session, over a pool whose setup is `CLAIM_SETUP`. */
-export class ClaimQueue {
-  readonly #pool: pg.Pool;
-  readonly #boss: PgBoss;
-
-  private constructor(pool: pg.Pool, boss: PgBoss) {
-    this.#pool = pool;
-    this.#boss = boss;
-  }
-
-  static async open(pool: pg.Pool, onError: (error: Error) => void): Promise<ClaimQueue> {
-    const boss = new PgBoss({
-      db: adapter(pool),
-      schema: SCHEMA,
-      supervise: false,
-      schedule: false,
-      migrate: false,
-    });
-    boss.on('error', onError);
-    await boss.start();
-    return new ClaimQueue(pool, boss);
-  }
-
-  /**
-   * Claims up to `limit` commands: tickets and ledger rows in one statement, one round trip.
-   *
-   * `status = 'PENDING'` is essential: without it a stray ticket would revive a finished command.
-   */
-  async claim(claim: Claim): Promise<ClaimedCommand[]> {
-    let rows: unknown[] = [];
-    const executeSql = async (fetch: string, values: unknown[] = []) => {
-      const owner = [claim.agentId, claim.session, claim.claimNo];
-      const result = await this.#pool.query(wrap(fetch, values.length), [...values, ...owner]);
-      rows = result.rows;
-      return { rows: [] };
-    };
-    await this.#boss.fetch(claim.queue, {
-      batchSize: claim.limit,
-      groupConcurrency: GROUP_CONCURRENCY,
-      db: { executeSql },
-    });
-    return z.array(ClaimedCommand).parse(rows);
-  }
-
-  async close(): Promise<void> {
-    await this.#boss.stop({ graceful: false, close: false });
-  }
-}
-
-function wrap(fetch: string, used: number): string {
-  return `
-    with ticket as (${fetch}),
-    claimed as (
-      update executor.commands
-      set
-        status = 'RUNNING',
-        attempt = attempt + 1,
-        agent_id = $${used + 1},
-        session = $${used + 2},
-        claim_no = $${used + 3},
-        started_at = clock_timestamp(),
-        deadline_at = clock_timestamp() + timeout,
-        updated_at = clock_timestamp()
-      where id = any (array (select id from ticket)) and status::text = 'PENDING'
-      returning
-        id, type, payload, attempt,
-        (extract(epoch from timeout) * 1000)::double precision as "timeoutMs",
-        cancel_requested_at is not null as "cancelRequested"
-    )
-    select claimed.*
-    from (select executor.announce_changes(array_agg(id)) from claimed offset 0) as announced, claimed`;
+/** Claims ready commands for one agent session: tickets and ledger rows, in one round trip. */
+export async function claim(database: Queryable, wanted: Claim): Promise<ClaimedCommand[]> {
+  const { agentId, session, claimNo, queues, types, limit } = wanted;
+  const { rows } = await database.query('select * from executor.claim($1, $2, $3, $4, $5, $6)', [
+    agentId,
+    session,
+    claimNo,
+    queues,
+    types,
+    limit,
+  ]);
+  return z.array(ClaimedCommand).parse(rows);
 }
 
 function adapter(connection: pg.ClientBase | pg.Pool) {

@@ -41,9 +41,17 @@ export interface ExecutorAgents {
    */
   beat_clock: Generated<Int8>;
   /**
+   * Whether it beats. One that never did (a simple HTTP client) is judged by its attempts' deadlines only.
+   */
+  beats: Generated<boolean>;
+  /**
    * How many commands it executes at once.
    */
   concurrency: number;
+  /**
+   * When somebody asked it to claim no more; null unless they did.
+   */
+  drain_requested_at: Timestamp | null;
   /**
    * Whether it said that it claims no more: it finishes what it runs.
    */
@@ -65,6 +73,10 @@ export interface ExecutorAgents {
    */
   pid: number | null;
   /**
+   * The queues it claims from.
+   */
+  queues: Generated<string[]>;
+  /**
    * When its latest session began.
    */
   registered_at: Timestamp;
@@ -85,6 +97,10 @@ export interface ExecutorAgents {
    */
   signed_off_at: Timestamp | null;
   /**
+   * The types it can carry out.
+   */
+  types: Generated<string[]>;
+  /**
    * Since when that lock has been missing; null while it is held.
    */
   unlocked_at: Timestamp | null;
@@ -96,16 +112,20 @@ export interface ExecutorAgents {
 
 export interface ExecutorAgentStates {
   beat_at: Timestamp | null;
+  beats: boolean | null;
   concurrency: number | null;
+  drain_requested_at: Timestamp | null;
   host: string | null;
   id: string | null;
   lost_at: Timestamp | null;
   pid: number | null;
+  queues: string[] | null;
   registered_at: Timestamp | null;
   running: number | null;
   session: string | null;
   signed_off_at: Timestamp | null;
   state: string | null;
+  types: string[] | null;
   version: string | null;
 }
 
@@ -263,6 +283,10 @@ export interface ExecutorCommands {
    */
   finished_at: Timestamp | null;
   /**
+   * A retry that waits for the agent that ran it before: until then it is in that agent's lane.
+   */
+  home_until: Timestamp | null;
+  /**
    * UUIDv7, drawn by the server or by submit_command().
    */
   id: string;
@@ -270,6 +294,10 @@ export interface ExecutorCommands {
    * The key it was submitted under.
    */
   idempotency_key: string | null;
+  /**
+   * Where its ticket is, or will be.
+   */
+  lane: string | null;
   /**
    * Attempts whose agent was lost.
    */
@@ -326,6 +354,10 @@ export interface ExecutorCommands {
    * Words to find it by.
    */
   tags: Generated<string[]>;
+  /**
+   * The only agent that may run it; null: any.
+   */
+  target_agent_id: string | null;
   /**
    * How long one attempt may take.
    */
@@ -437,9 +469,41 @@ export interface ExecutorInvariants {
   violations: Int8 | null;
 }
 
+export interface ExecutorLanes {
+  /**
+   * The only agent that may claim from it; empty: any (not null, so that an index finds both at once).
+   */
+  agent_id: Generated<string>;
+  /**
+   * Makes the name.
+   */
+  id: Generated<Int8>;
+  /**
+   * The pg-boss queue.
+   */
+  name: Generated<string>;
+  /**
+   * The queue it is part of.
+   */
+  queue: string;
+  /**
+   * The only type of command in it.
+   */
+  type: string;
+}
+
+export interface ExecutorLaneStates {
+  agent_id: string | null;
+  depth: Int8 | null;
+  is_served: boolean | null;
+  oldest_ready_at: Timestamp | null;
+  queue: string | null;
+  type: string | null;
+}
+
 export interface ExecutorLedgerQueueMismatch {
   command_id: string | null;
-  queue: string | null;
+  lane: string | null;
   status: ExecutorCommandStatus | null;
   ticket_state: string | null;
 }
@@ -484,6 +548,31 @@ export interface ExecutorProgress {
    * When it was said.
    */
   updated_at: Timestamp;
+}
+
+export interface ExecutorQueues {
+  /**
+   * When it was created.
+   */
+  created_at: Generated<Timestamp>;
+  /**
+   * What submitters and agents name.
+   */
+  name: string;
+  /**
+   * Since when nothing of it is claimed; null while it is not paused.
+   */
+  paused_at: Timestamp | null;
+}
+
+export interface ExecutorQueueStates {
+  created_at: Timestamp | null;
+  depth: Int8 | null;
+  name: string | null;
+  oldest_ready_at: Timestamp | null;
+  paused_at: Timestamp | null;
+  running: Int8 | null;
+  unclaimable: Int8 | null;
 }
 
 export interface ExecutorSettings {
@@ -534,9 +623,13 @@ export interface DB {
   "executor.idempotency_keys": ExecutorIdempotencyKeys;
   "executor.incarnation": ExecutorIncarnation;
   "executor.invariants": ExecutorInvariants;
+  "executor.lane_states": ExecutorLaneStates;
+  "executor.lanes": ExecutorLanes;
   "executor.ledger_queue_mismatch": ExecutorLedgerQueueMismatch;
   "executor.migrations": ExecutorMigrations;
   "executor.progress": ExecutorProgress;
+  "executor.queue_states": ExecutorQueueStates;
+  "executor.queues": ExecutorQueues;
   "executor.settings": ExecutorSettings;
   "executor.watchers": ExecutorWatchers;
 }

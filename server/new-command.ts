@@ -8,6 +8,7 @@
 import { z } from 'zod';
 import { DELIVERIES } from '../db/command-json.ts';
 import type { CommandOptions, NewCommand } from '../db/commands.ts';
+import { EXPECTED_NAME, NAME } from '../db/names.ts';
 import { parse } from './parse.ts';
 import { oneOf } from './query.ts';
 
@@ -89,6 +90,11 @@ const key = z
   )
   .meta({ maxLength: MAX_KEY_BYTES });
 
+const target = z.strictObject(
+  { agentId: z.string('expected the id of an agent').regex(NAME, EXPECTED_NAME) },
+  'expected an object with agentId',
+);
+
 /** A command as a body holds it; its payload is looked at apart. */
 export const envelope = z
   .strictObject(
@@ -107,6 +113,7 @@ export const envelope = z
       delayMs: wholeNumber(0, THIRTY_DAYS_MS).exactOptional(),
       priority: wholeNumber(-100, 100).exactOptional(),
       queue: z.string('expected the name of a queue').exactOptional(),
+      target: target.exactOptional(),
       tags: tags.exactOptional(),
       metadata: metadata.exactOptional(),
       concurrencyKey: key.exactOptional(),

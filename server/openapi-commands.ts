@@ -34,6 +34,7 @@ const OPTIONS: Record<keyof CommandOptions, string> = {
   delayMs: 'Not for so long; instead of runAt.',
   priority: 'The higher is executed first. 0 unless said.',
   queue: 'Where agents find it. `default` unless said.',
+  target: 'The only agent that may execute it.',
   tags: 'Words to find it by, of at most 2,000 bytes in all.',
   metadata: 'Whatever is to be kept with it, of at most 16,384 bytes of JSON.',
   concurrencyKey: 'At most one command of a key runs at a time, in order. At most 255 bytes.',

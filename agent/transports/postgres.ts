@@ -14,27 +14,26 @@ import {
   type ProgressAnswer,
   type ProgressReport,
   type Report,
+  type Subscription,
 } from '../../db/agents.ts';
 import { publishTypes, type CommandTypeDefinition } from '../../db/command-types.ts';
 import { connect, type Database } from '../../db/connect.ts';
-import { CLAIM_SETUP, ClaimQueue, DEFAULT_QUEUE, type ClaimedCommand } from '../../db/queue.ts';
+import { claim, type ClaimedCommand } from '../../db/queue.ts';
 import type { Logger } from '../../runtime/log.ts';
 import type { Transport } from './transport.ts';
 
 export class PostgresTransport implements Transport {
   readonly #identity: Identity;
-  readonly #log: Logger;
   readonly #claims: Database;
   readonly #reports: Database;
-  #queue: ClaimQueue | undefined;
+  #subscription: Subscription | undefined;
   #claimNo = 0;
   #settledClaimNo = 0;
 
   constructor(url: string, identity: Identity, log: Logger) {
     const applicationName = `agent-executor agent ${identity.agentId}`.slice(0, 63);
     this.#identity = identity;
-    this.#log = log;
-    this.#claims = connect(url, { applicationName, max: 1, setup: CLAIM_SETUP, log });
+    this.#claims = connect(url, { applicationName, max: 1, log });
     this.#reports = connect(url, { applicationName, max: 1, log });
   }
 
@@ -43,18 +42,21 @@ export class PostgresTransport implements Transport {
   }
 
   async register(info: AgentInfo, ownTypes: CommandTypeDefinition[]): Promise<number> {
-    this.#queue = await ClaimQueue.open(this.#claims.pool, (error) =>
-      this.#log.debug({ err: error }, 'pg-boss'),
-    );
+    this.#subscription = { queues: info.queues, types: info.types };
     await publishTypes(this.#reports.pool, ownTypes);
     return await registerAgent(this.#reports.pool, this.#identity, info);
   }
 
   async claim(limit: number): Promise<ClaimedCommand[]> {
-    if (!this.#queue) throw new Error('claim before register');
+    if (!this.#subscription) throw new Error('claim before register');
     const claimNo = ++this.#claimNo;
     try {
-      return await this.#queue.claim({ queue: DEFAULT_QUEUE, limit, claimNo, ...this.#identity });
+      return await claim(this.#claims.pool, {
+        ...this.#identity,
+        ...this.#subscription,
+        claimNo,
+        limit,
+      });
     } finally {
       // Also when the reply was lost: the next beat then tells the ledger that nothing of this claim
       // runs here, and what it took goes back.
@@ -79,7 +81,6 @@ export class PostgresTransport implements Transport {
   }
 
   async close(): Promise<void> {
-    await this.#queue?.close();
     await Promise.all([this.#claims.close(), this.#reports.close()]);
   }
 }

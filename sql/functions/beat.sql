@@ -6,13 +6,15 @@
 -- claim's reply was lost): it goes back as unstarted. Comparing the lists alone would race with
 -- claims in flight.
 --
--- p_draining: it claims no more, and finishes what it runs.
+-- p_draining: it claims no more, and finishes what it runs. p_types: what it can carry out (null: all).
 --
 -- Answers:
 --   superseded   a newer process has this agent's id: stop
+--   unknown      there is no such agent: register
 --   revoked      commands that the agent runs but no longer owns: abort them
 --   cancelled    commands that it runs and that somebody asked to cancel: abort and report them
---   ready        work waits in one of its queues: claim
+--   ready        work waits for it: claim
+--   drain        somebody asked it to claim no more (claims then find nothing)
 --   tick_due     nobody has ticked for 2 s: call tick()
 --   interval_ms  when to beat next
 --
@@ -25,13 +27,16 @@ create or replace function executor.beat(
   p_running jsonb,
   p_settled_claim_no bigint,
   p_queues text[],
-  p_draining boolean default false
+  p_draining boolean default false,
+  p_types text[] default null
 )
 returns table (
   superseded boolean,
+  unknown boolean,
   revoked uuid[],
   cancelled uuid[],
   ready boolean,
+  drain boolean,
   tick_due boolean,
   interval_ms integer
 )
@@ -60,9 +65,12 @@ begin
     running = jsonb_array_length(p_running),
     draining = p_draining,
     lost_at = null
-  where id = p_agent_id and session = p_session;
+  where id = p_agent_id and session = p_session
+  returning drain_requested_at is not null into drain;
   superseded := not found
     and exists (select from executor.agents where id = p_agent_id and session <> p_session);
+  unknown := drain is null and not superseded;
+  drain := coalesce(drain, false);
 
   if not superseded then
     select jsonb_agg(jsonb_build_object('id', c.id, 'attempt', c.attempt))
@@ -110,11 +118,11 @@ begin
 
   ready := exists (
     select
-    from unnest(p_queues) as queue (name)
+    from executor.open_lanes(p_agent_id, p_queues, p_types) as open
     cross join lateral (
       select
-      from executor_queue.job t
-      where t.name = queue.name and t.state < 'active' and not t.blocked
+      from executor_queue.job_common t
+      where t.name = open.lane and t.state < 'active' and not t.blocked
       limit 1
     ) as waiting
   );
@@ -128,6 +136,6 @@ begin
   return next;
 end
 $$;
-comment on function executor.beat(text, uuid, jsonb, bigint, text[], boolean) is
+comment on function executor.beat(text, uuid, jsonb, bigint, text[], boolean, text[]) is
   'An agent''s sign of life; answers whether it is superseded, what to abort, whether work waits, '
   'whether a tick is due, and when to beat next.';

@@ -36,11 +36,11 @@ begin
 
     perform
     from executor_queue.job t
-    where t.name = v_command.queue and t.id = v_id
+    where t.name = v_command.lane and t.id = v_id
     for update skip locked;
     if v_command.status = 'RUNNING' or (
       v_command.status = 'PENDING' and not found
-      and exists (select from executor_queue.job t where t.name = v_command.queue and t.id = v_id)
+      and exists (select from executor_queue.job t where t.name = v_command.lane and t.id = v_id)
     ) then
       update executor.commands c
       set
@@ -49,7 +49,7 @@ begin
       where c.id = v_id;
       v_requested := v_requested || v_id;
     else
-      delete from executor_queue.job t where t.name = v_command.queue and t.id = v_id;
+      delete from executor_queue.job t where t.name = v_command.lane and t.id = v_id;
       update executor.commands c
       set
         status = 'CANCELLED',

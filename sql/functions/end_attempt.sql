@@ -32,6 +32,7 @@ declare
   v_status executor.command_status;
   v_error jsonb := nullif(p_error, 'null');
   v_run_at timestamptz;
+  v_lane text;
   -- The attempt that ends a command stays on its row; any other becomes a row in attempts.
   v_stays boolean := false;
 begin
@@ -39,6 +40,12 @@ begin
   v_failures := v_command.failures + (p_outcome in ('failed', 'timed_out'))::integer;
   v_losses := v_command.losses + (p_outcome = 'lost' and p_counts)::integer;
   v_run_at := v_command.run_at;
+  v_lane := v_command.lane;
+  if v_command.home_until is not null then
+    v_lane := executor.lane_of(v_command.queue, v_command.type);
+    delete from executor_queue.job where name = v_lane and id = p_id;
+    update executor_queue.job set name = v_lane where name = v_command.lane and id = p_id;
+  end if;
 
   if p_outcome = 'cancelled' or v_command.cancel_requested_at is not null then
     v_status := 'CANCELLED';
@@ -91,6 +98,8 @@ begin
   update executor.commands
   set
     status = v_status,
+    lane = v_lane,
+    home_until = null,
     failures = v_failures,
     losses = v_losses,
     error = case when v_status = 'FAILED' then coalesce(v_error, jsonb_build_object('code', p_outcome)) end,
@@ -107,7 +116,7 @@ begin
   if v_status = 'PENDING' then
     perform executor.offer(array[p_id]);
   else
-    delete from executor_queue.job where name = v_command.queue and id = p_id;
+    delete from executor_queue.job where name = v_lane and id = p_id;
   end if;
   if v_status = 'SCHEDULED' then
     perform executor.announce_due(v_run_at);

@@ -33,6 +33,20 @@ begin
     );
   end if;
 
+  -- A simple client that polls no more and owns nothing has gone; one that owns something may be at it.
+  update executor.agents a
+  set signed_off_at = clock_timestamp()
+  where a.id in (
+    select agent.id
+    from executor.agents agent
+    cross join executor.settings settings
+    where not agent.beats
+      and agent.signed_off_at is null
+      and executor.observed_ms() - agent.beat_clock > extract(epoch from settings.lost_after) * 1000
+      and executor.claims_of(agent.id, agent.session) is null
+    for update of agent skip locked
+  );
+
   update executor.agents a
   set lost_at = clock_timestamp()
   where a.id in (
@@ -42,6 +56,7 @@ begin
     cross join executor.clock clock
     where agent.lost_at is null
       and agent.signed_off_at is null
+      and agent.beats
       and clock_timestamp() > clock.watching_since + settings.lost_after
       and (
         executor.observed_ms() - agent.beat_clock > extract(epoch from settings.lost_after) * 1000

@@ -100,7 +100,7 @@ begin
     -- One was mended since: it is somewhere else.
     foreach v_id in array v_completed.ids loop
       delete from executor_queue.job t
-      where t.name = (select c.queue from executor.commands c where c.id = v_id) and t.id = v_id;
+      where t.name = (select c.lane from executor.commands c where c.id = v_id) and t.id = v_id;
     end loop;
   end if;
 

@@ -73,12 +73,12 @@ begin
   if v_command.status = 'PENDING' then
     perform
     from executor_queue.job
-    where name = v_command.queue and id = v_command.id
+    where name = v_command.lane and id = v_command.id
     for update skip locked;
     if not found then
       return 'stale';
     end if;
-    delete from executor_queue.job where name = v_command.queue and id = v_command.id;
+    delete from executor_queue.job where name = v_command.lane and id = v_command.id;
   end if;
   delete from executor.attempts where command_id = v_command.id and attempt = v_attempt;
   update executor.commands

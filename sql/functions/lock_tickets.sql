@@ -20,12 +20,12 @@ begin
     select ticket.place
     from (select distinct unnest(p_ids) as id order by 1) as wanted
     cross join lateral (
-      select c.queue from executor.commands c where c.id = wanted.id limit 1
+      select c.lane from executor.commands c where c.id = wanted.id limit 1
     ) as command
     cross join lateral (
       select t.ctid as place
       from executor_queue.job t
-      where t.name = command.queue and t.id = wanted.id
+      where t.name = command.lane and t.id = wanted.id
       for update
     ) as ticket;
 end

@@ -1,4 +1,5 @@
--- Puts PENDING commands into the queue and wakes agents: one ticket each, one NOTIFY a queue.
+-- Puts PENDING commands into their lanes and wakes agents: one ticket each, one NOTIFY a lane. Its payload
+-- tells agents whether it is for them: queue, type and, for the lane of one agent, that one's id.
 create or replace function executor.offer(p_ids uuid[])
 returns void
 language plpgsql
@@ -9,11 +10,11 @@ set enable_seqscan = off
 set enable_bitmapscan = off
 as $$
 declare
-  v_queue text;
+  v_lanes text[] := array(select distinct lane from executor.write_tickets(p_ids) as lane);
 begin
-  for v_queue in select distinct queue from executor.write_tickets(p_ids) as queue loop
-    perform pg_notify('executor_work', v_queue);
-  end loop;
+  perform pg_notify('executor_work', concat_ws(' ', l.queue, l.type, nullif(l.agent_id, '')))
+  from executor.lanes l
+  where l.name = any (v_lanes);
 end
 $$;
 comment on function executor.offer(uuid[]) is

@@ -51,6 +51,7 @@ begin
   into v_ready, v_blocked
   from promoted;
   if v_ready is not null then
+    perform executor.send_home(v_ready);
     perform executor.offer(v_ready);
   end if;
   if v_blocked is not null then

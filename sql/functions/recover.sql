@@ -27,7 +27,7 @@ begin
   for v_command in
     select
       c.id,
-      c.queue,
+      c.lane,
       c.attempt,
       c.session,
       a.id is null or a.session <> c.session or a.signed_off_at is not null as is_superseded,
@@ -49,7 +49,7 @@ begin
   loop
     perform
     from executor_queue.job t
-    where t.name = v_command.queue and t.id = v_command.id
+    where t.name = v_command.lane and t.id = v_command.id
     for update skip locked;
     continue when not found;
     perform

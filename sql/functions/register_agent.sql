@@ -4,6 +4,9 @@
 -- closed as lost; that counts towards poison only if the older process is gone: two hosts with one id
 -- must not poison innocents). The older process learns of it at its next beat. Repeating the call is
 -- harmless.
+--
+-- p_beats: whether it will show signs of life while it runs something. p_queues, p_types: see open_lanes().
+--
 -- Answers how many commands went back to the queue.
 --
 -- Lock order: the agent, then tickets, then commands.
@@ -13,7 +16,10 @@ create or replace function executor.register_agent(
   p_concurrency integer,
   p_host text default null,
   p_pid integer default null,
-  p_version text default null
+  p_version text default null,
+  p_queues text[] default '{default}',
+  p_types text[] default '{}',
+  p_beats boolean default true
 )
 returns integer
 language plpgsql
@@ -25,7 +31,10 @@ declare
   v_taken_back integer := 0;
 begin
   insert into executor.agents as a
-    (id, session, registered_at, beat_at, beat_clock, concurrency, host, pid, version)
+    (
+      id, session, registered_at, beat_at, beat_clock, concurrency, host, pid, version, queues,
+      types, beats
+    )
   values (
     p_agent_id,
     p_session,
@@ -35,7 +44,10 @@ begin
     p_concurrency,
     p_host,
     p_pid,
-    p_version
+    p_version,
+    p_queues,
+    p_types,
+    p_beats
   )
   on conflict (id) do update
   set
@@ -49,10 +61,13 @@ begin
     signed_off_at = null,
     running = 0,
     draining = false,
+    beats = excluded.beats,
     concurrency = excluded.concurrency,
     host = excluded.host,
     pid = excluded.pid,
-    version = excluded.version
+    version = excluded.version,
+    queues = excluded.queues,
+    types = excluded.types
   where a.session <> excluded.session;
 
   for v_old in
@@ -73,5 +88,5 @@ begin
   return v_taken_back;
 end
 $$;
-comment on function executor.register_agent(text, uuid, integer, text, integer, text) is
+comment on function executor.register_agent(text, uuid, integer, text, integer, text, text[], text[], boolean) is
   'Starts an agent''s session and supersedes its older one; answers how many commands that gave back.';

@@ -28,7 +28,7 @@ begin
     select c.id
     from executor.commands c
     left join lateral (
-      select t.state::text from executor_queue.job t where t.name = c.queue and t.id = c.id limit 1
+      select t.state::text from executor_queue.job t where t.name = c.lane and t.id = c.id limit 1
     ) as ticket on true
     where c.id > v_from
       and c.id <= v_to

@@ -10,25 +10,26 @@ set enable_seqscan = off
 set enable_bitmapscan = off
 as $$
 declare
-  v_queue text;
+  v_lane text;
   v_ticket text;
   v_command executor.commands;
 begin
-  select queue into v_queue from executor.commands where id = p_id;
+  select lane into v_lane from executor.commands where id = p_id;
   if not found then
     return false;
   end if;
-  perform from executor_queue.job where name = v_queue and id = p_id for update skip locked;
+  perform from executor_queue.job where name = v_lane and id = p_id for update skip locked;
   select * into v_command from executor.commands where id = p_id for no key update skip locked;
   if not found then
     return false;
   end if;
+  v_lane := v_command.lane;
   -- Again, now that the command stays as it is: one that has come since, or is taken, is a claim's.
   select state::text into v_ticket
   from executor_queue.job
-  where name = v_queue and id = p_id
+  where name = v_lane and id = p_id
   for update skip locked;
-  if not found and exists (select from executor_queue.job where name = v_queue and id = p_id) then
+  if not found and exists (select from executor_queue.job where name = v_lane and id = p_id) then
     return false;
   end if;
   if v_ticket is not distinct from (
@@ -44,7 +45,7 @@ begin
   elsif v_command.status = 'RUNNING' then
     perform executor.write_tickets(array[p_id]);
   else
-    delete from executor_queue.job where name = v_queue and id = p_id;
+    delete from executor_queue.job where name = v_lane and id = p_id;
   end if;
   return true;
 end

@@ -8,6 +8,7 @@ as $$
   select jsonb_strip_nulls(jsonb_build_object(
     'type', p_command.type,
     'queue', p_command.queue,
+    'target', nullif(jsonb_build_object('agentId', p_command.target_agent_id), '{"agentId": null}'),
     'priority', p_command.priority,
     'timeoutMs', extract(epoch from p_command.timeout) * 1000,
     'maxAttempts', p_command.max_attempts,

@@ -44,7 +44,7 @@ begin
   into v_bad
   from jsonb_array_elements(p_batch) as item
   where not exists (
-    select from executor_queue.queue q where q.name = coalesce(item ->> 'queue', 'default')
+    select from executor.queues q where q.name = coalesce(item ->> 'queue', 'default')
   )
   limit 1;
   if found then
@@ -69,6 +69,20 @@ begin
     raise exception 'payload and metadata may be nested 64 levels deep' using errcode = 'ZX003';
   end if;
 
+  -- What is meant for one agent has a lane of its own, made when it is first needed.
+  if jsonb_path_exists(p_batch, '$[*].target') then
+    perform executor.lane_of(target.queue, target.type, target.agent_id)
+    from (
+      select distinct
+        coalesce(item ->> 'queue', 'default') as queue,
+        item ->> 'type' as type,
+        item -> 'target' ->> 'agentId' as agent_id
+      from jsonb_array_elements(p_batch) as item
+      where item -> 'target' ->> 'agentId' is not null
+      order by 1, 2, 3
+    ) as target;
+  end if;
+
   if jsonb_path_exists(p_batch, '$[*].idempotencyKey') then
     select coalesce(jsonb_object_agg(ordinal, command_id), '{}')
     into v_known
@@ -89,14 +103,16 @@ begin
   ),
   added as (
     insert into executor.commands (
-      id, type, queue, priority, status, payload, timeout, run_at, created_at, updated_at,
-      max_attempts, backoff_initial, backoff_factor, backoff_max, delivery,
+      id, type, queue, lane, target_agent_id, priority, status, payload, timeout,
+      run_at, created_at, updated_at, max_attempts, backoff_initial, backoff_factor, backoff_max, delivery,
       tags, metadata, concurrency_key, idempotency_key, batch_id, retry_of
     )
     select
       (i.item ->> 'id')::uuid,
       i.item ->> 'type',
       coalesce(i.item ->> 'queue', 'default'),
+      l.name,
+      nullif(l.agent_id, ''),
       coalesce((i.item ->> 'priority')::integer, 0),
       case
         when i.run_at > i.created_at then 'SCHEDULED'::executor.command_status
@@ -129,6 +145,10 @@ begin
       (i.item ->> 'retryOf')::uuid
     from input i
     join executor.command_types t on t.type = i.item ->> 'type'
+    left join executor.lanes l
+      on l.queue = coalesce(i.item ->> 'queue', 'default')
+      and l.type = t.type
+      and l.agent_id = coalesce(i.item -> 'target' ->> 'agentId', '')
     -- By id: two batches that share ids, as repeated ones do, then wait for each other in one order.
     order by 1
     on conflict (id) do nothing

@@ -1,5 +1,6 @@
--- The scheduled SQL: observe, then promote, unblock, recover, repair and purge, each in a transaction of
--- its own, so that one bad row does not stop the rest, and that the stamp "I ran" stands whatever follows.
+-- The scheduled SQL: observe, then promote, send on, unblock, recover, repair, purge and drop lanes, each in
+-- a transaction of its own, so that one bad row does not stop the rest, and that the stamp "I ran" stands
+-- whatever follows.
 --
 -- Anybody may call it as often as they like: one runs at a time (a try lock), the others return at
 -- once. Repair and purge, which are never urgent, run in the first tick of a second only.
@@ -33,9 +34,9 @@ begin
   from executor.clock;
   <<steps>>
   foreach v_step in array array[
-    'observe', 'promote', 'unblock_contended', 'recover', 'repair', 'purge'
+    'observe', 'promote', 'send_on', 'unblock_contended', 'recover', 'repair', 'purge', 'drop_lanes'
   ] loop
-    continue when v_step in ('repair', 'purge') and not v_is_new_second;
+    continue when v_step in ('repair', 'purge', 'drop_lanes') and not v_is_new_second;
     for v_round in 1..c_most_rounds loop
       exit steps when not pg_catalog.pg_try_advisory_xact_lock(7018969161888561254);
       begin
@@ -70,6 +71,16 @@ begin
     and c.run_at < pg_catalog.now() + interval '1 day'
   order by c.run_at
   limit 1;
+  select least(next_due_at, home.home_until)
+  into next_due_at
+  from (select) as always
+  left join (
+    select c.home_until
+    from executor.commands c
+    where c.home_until > pg_catalog.now() and c.started_at is null and c.finished_at is null
+    order by c.home_until
+    limit 1
+  ) as home on true;
   -- A session lock is missing: when its grace is over is a time to look again, too.
   select least(next_due_at, min(a.unlocked_at + settings.unlocked_grace))
   into next_due_at
@@ -85,5 +96,5 @@ begin
 end
 $$;
 comment on procedure executor.tick(timestamptz, timestamptz) is
-  'Runs what is due: promote, unblock, recover, repair, purge. Answers when to run it next, at the latest within a '
-  'second, and the time now.';
+  'Runs what is due: promote, unblock, recover, repair, purge. Answers when to run it next, at the latest '
+  'within a second, and the time now.';

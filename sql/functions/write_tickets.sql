@@ -3,7 +3,7 @@
 -- A ticket is a pg-boss job with the command's id and no data. Its columns tell pg-boss's own upkeep,
 -- should anybody ever run it, to leave it alone. created_on is when the command became ready: first
 -- ready, first out. A command that comes back (its ticket is still there) keeps its place. Answers the
--- queue of each.
+-- lane of each.
 create or replace function executor.write_tickets(p_ids uuid[])
 returns setof text
 language plpgsql
@@ -19,7 +19,7 @@ begin
       (id, name, priority, policy, state, retry_limit, expire_seconds, start_after, created_on, keep_until)
     select
       c.id,
-      c.queue,
+      c.lane,
       c.priority,
       'standard',
       case c.status when 'PENDING' then 'created'::executor_queue.job_state else 'active' end,
@@ -39,4 +39,4 @@ begin
 end
 $$;
 comment on function executor.write_tickets(uuid[]) is
-  'Internal: writes the tickets of PENDING and RUNNING commands; answers their queues.';
+  'Internal: writes the tickets of PENDING and RUNNING commands; answers their lanes.';

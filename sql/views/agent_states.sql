@@ -8,7 +8,7 @@ select
   case
     when a.signed_off_at is not null then 'gone'
     when a.lost_at is not null then 'lost'
-    when a.draining then 'draining'
+    when a.draining or a.drain_requested_at is not null then 'draining'
     when owned.running > 0 then 'busy'
     else 'idle'
   end as state,
@@ -21,7 +21,11 @@ select
   a.session,
   a.host,
   a.pid,
-  a.version
+  a.version,
+  a.queues,
+  a.types,
+  a.beats,
+  a.drain_requested_at
 from executor.agents a
 cross join lateral (
   select count(*)::integer as running

@@ -53,7 +53,8 @@ left join executor.agents a on a.id = c.agent_id and a.session = c.session
 where c.status = 'RUNNING'
   and (
     a.id is null
-    or executor.observed_ms() - a.beat_clock
+    or a.beats
+    and executor.observed_ms() - a.beat_clock
       > (select extract(epoch from lost_after) * 1000 + 6000 from executor.settings)
   )
 union all
@@ -68,7 +69,10 @@ where c.status = 'PENDING'
   and exists (
     select
     from executor.agent_states a
-    where a.state in ('idle', 'busy') and a.running < a.concurrency
+    where a.state in ('idle', 'busy')
+      and a.beats
+      and a.running < a.concurrency
+      and c.lane in (select lane from executor.open_lanes(a.id, a.queues, a.types))
   )
 union all
 select 'I14', 'ledger and queue agree', count(*)

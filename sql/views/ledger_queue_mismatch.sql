@@ -5,13 +5,13 @@
 create or replace view executor.ledger_queue_mismatch as
 select
   coalesce(live.id, ticket.id) as command_id,
-  coalesce(live.queue, ticket.name) as queue,
+  coalesce(live.lane, ticket.name) as lane,
   coalesce(live.status, done.status) as status,
   ticket.state::text as ticket_state
 from (
-  select id, queue, status from executor.commands where status in ('PENDING', 'RUNNING')
+  select id, lane, status from executor.commands where status in ('PENDING', 'RUNNING')
 ) as live
-full join executor_queue.job as ticket on ticket.name = live.queue and ticket.id = live.id
+full join executor_queue.job as ticket on ticket.name = live.lane and ticket.id = live.id
 left join executor.commands as done on live.id is null and done.id = ticket.id
 where
   live.id is null

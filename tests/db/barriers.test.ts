@@ -11,7 +11,7 @@ import { connect } from '../../db/connect.ts';
 import { readDefinitions } from '../../db/definitions.ts';
 import type { ClaimedCommand } from '../../db/queue.ts';
 import { emptyLedger, useDatabase } from '../support/database.ts';
-import { row, startSession, submit, type Session } from '../support/session.ts';
+import { row, startSession, submit, SUBSCRIPTION, type Session } from '../support/session.ts';
 
 const database = useDatabase();
 
@@ -148,7 +148,7 @@ async function lose({ agentId }: Session): Promise<void> {
 
 /** A newer process of the same agent, which takes back what this one runs. */
 async function startAnew({ agentId }: Session): Promise<void> {
-  const info = { concurrency: 1, host: 'test', pid: 2, version: '0' };
+  const info = { concurrency: 1, host: 'test', pid: 2, version: '0', ...SUBSCRIPTION };
   await registerAgent(database().pool, { agentId, session: randomUUID() }, info);
 }
 
@@ -191,7 +191,8 @@ describe('recover leaves an attempt alone that, while it looked,', () => {
     await owner.release(claims);
     await next.claim(1, 2);
   };
-  const forge = `insert into executor_queue.job (id, name, start_after) values ($1, 'default', now())`;
+  const forge = `insert into executor_queue.job (id, name, start_after)
+    select id, lane, now() from executor.commands where id = $1`;
 
   test.each<[string, object, (scene: Scene) => Promise<unknown>]>([
     ['completed', { status: 'COMPLETED' }, ({ owner, claims }) => owner.complete(claims)],

@@ -59,7 +59,8 @@ test('a stray ticket does not revive a finished command', async () => {
   await using session = await startSession(database());
   await session.complete(await session.claim());
   await database().pool.query(
-    `insert into executor_queue.job (id, name, start_after) values ($1, 'default', '-infinity')`,
+    `insert into executor_queue.job (id, name, start_after)
+     select id, lane, '-infinity' from executor.commands where id = $1`,
     [id],
   );
   expect(await session.claim()).toEqual([]);

@@ -126,31 +126,6 @@ test('so does one that somebody has just changed, and those of other commands st
   await session.complete(await session.claim());
 });
 
-test('tickets of a queue that has a table of its own go, too', async () => {
-  await using session = await startSession(database());
-  await database().pool.query(
-    `select executor_queue.create_queue('apart', '{"policy": "standard", "partition": true}')`,
-  );
-  const { rows } = await database().pool.query<{ id: string }>(
-    `select executor.submit_command('DELAY', '{"ms": 0}', jsonb_build_object('queue', queue)) as id
-     from unnest(array['apart', 'default', 'apart', 'default']) as queue`,
-  );
-  const ids = rows.map(({ id }) => id);
-  await database().pool.query(
-    `update executor.commands
-     set status = 'RUNNING', attempt = 1, agent_id = $1, session = $2, claim_no = 1,
-       started_at = now(), deadline_at = now() + interval '1 hour'
-     where id = any ($3)`,
-    [session.agentId, session.session, ids],
-  );
-  await database().pool.query(`update executor_queue.job set state = 'active'`);
-  const keys = ids.map((id) => ({ id, attempt: 1 }));
-  expect(await session.complete(keys.slice(0, 3))).toEqual(Array(3).fill('accepted'));
-  const left = await database().pool.query('select id from executor_queue.job');
-  expect(left.rows).toEqual([{ id: ids[3] }]);
-  await session.complete(keys.slice(3));
-});
-
 test('an outcome that there is not is refused', async () => {
   await using session = await startSession(database());
   const claimed = await claimOne(session);

@@ -28,8 +28,15 @@ test('five processes that start at once on an empty database all succeed', async
   );
   await Promise.all(processes);
   await checkDatabase(database);
-  const queues = await database.pool.query('select name from executor_queue.queue');
-  expect(queues.rows).toEqual([{ name: 'default' }]);
+  const lanes = await database.pool.query(
+    `select l.queue, l.type from executor.lanes l join executor_queue.queue q on q.name = l.name
+     order by 2`,
+  );
+  expect(lanes.rows).toEqual([
+    { queue: 'default', type: 'DELAY' },
+    { queue: 'default', type: 'HTTP_GET_JSON' },
+    { queue: 'default', type: 'HTTP_REQUEST' },
+  ]);
   const published = await database.pool.query('select type from executor.command_types order by 1');
   expect(published.rows).toEqual([
     { type: 'DELAY' },

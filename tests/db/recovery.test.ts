@@ -273,7 +273,7 @@ test('a ticket that a hand has deleted, or a stray one, is mended', async () => 
   await session.complete(claimed.filter(({ id }) => id === stray));
   await execute('delete from executor_queue.job where id = $1', [lost]);
   await execute(
-    `insert into executor_queue.job (id, name, start_after) values ($1, 'default', '-infinity')`,
+    `insert into executor_queue.job (id, name, start_after) values ($1, 'lane_1', '-infinity')`,
     [stray],
   );
   await execute(

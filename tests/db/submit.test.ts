@@ -14,7 +14,7 @@ test('a submitted command is PENDING and has a ticket', async () => {
   const ticket = await database().pool.query('select * from executor_queue.job where id = $1', [
     id,
   ]);
-  expect(ticket.rows).toMatchObject([{ name: 'default', state: 'created', data: null }]);
+  expect(ticket.rows).toMatchObject([{ name: 'lane_1', state: 'created', data: null }]);
 });
 
 test('submit_command answers the bare id, a UUIDv7', async () => {
@@ -89,7 +89,7 @@ test('a batch wakes agents once, with one notification a queue', async () => {
   await heard.count(1);
   await submit(database(), 1);
   await heard.count(2);
-  expect(heard.payloads).toEqual(['default', 'default']);
+  expect(heard.payloads).toEqual(['default DELAY', 'default DELAY']);
 });
 
 test('an attempt of a DELAY may take its ms and a minute more', async () => {

@@ -4,7 +4,6 @@
 import { DatabaseError } from 'pg';
 import { connect, type Database } from '../../db/connect.ts';
 import { isUnavailable } from '../../db/errors.ts';
-import { CLAIM_SETUP } from '../../db/queue.ts';
 import type { Record } from './record.ts';
 
 /** What the terminator kills. */
@@ -26,7 +25,7 @@ export function openConnections(url: string, record: Record): Connections {
     connect(url, { applicationName, max, ...(setup && { setup }) });
   const all = {
     work: open(16),
-    claims: open(8, CLAIM_SETUP),
+    claims: open(8),
     scheduled: open(5, 'set client_min_messages = log'),
     control: open(4, undefined, 'hammer control'),
   };

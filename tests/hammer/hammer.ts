@@ -9,7 +9,6 @@
 // Its limits: it sees no process, no journal and no clock but the database's.
 
 import { setTimeout as sleep } from 'node:timers/promises';
-import { ClaimQueue } from '../../db/queue.ts';
 import { cancel, retry, watchChanges } from './cancellers.ts';
 import { openConnections } from './connections.ts';
 import { keepAgent } from './fleet.ts';
@@ -47,11 +46,9 @@ export async function hammer(
   await connections.control.pool.query(`
     update executor.settings set beat_interval = '100 ms', lost_after = '500 ms',
       unlocked_grace = '200 ms', deadline_grace = '300 ms'`);
-  const queue = await ClaimQueue.open(connections.claims.pool, () => {});
   const stage: Stage = {
     url,
     connections,
-    queue,
     record,
     random: new Random(options.seed),
     graveyard: [],
@@ -72,7 +69,6 @@ export async function hammer(
     await judgeDatabase(stage);
   }
   const violations = await describe(stage);
-  await queue.close();
   await connections.close();
   return { violations, counts: Object.fromEntries(record.counts), healedMs };
 }

@@ -4,7 +4,8 @@
 import { randomUUID } from 'node:crypto';
 import { registerAgent, signOff, type AttemptKey } from '../../db/agents.ts';
 import { Batcher } from '../../db/batcher.ts';
-import type { ClaimedCommand } from '../../db/queue.ts';
+import { claim, type ClaimedCommand } from '../../db/queue.ts';
+import { SUBSCRIPTION } from '../support/session.ts';
 import { beatOnce } from './beats.ts';
 import { guard } from './connections.ts';
 import { execute } from './executions.ts';
@@ -44,7 +45,13 @@ export class Life {
 
   async live(): Promise<void> {
     const { record, connections } = this.stage;
-    const info = { concurrency: CONCURRENCY, host: 'hammer', pid: 1, version: '0' };
+    const info = {
+      concurrency: CONCURRENCY,
+      host: 'hammer',
+      pid: 1,
+      version: '0',
+      ...SUBSCRIPTION,
+    };
     const register = () => registerAgent(connections.work.pool, this, info);
     while (!this.stage.over && (await guard(record, 'register', register)) === undefined);
     await Promise.all([this.#beats(), this.#claims()]);
@@ -100,12 +107,12 @@ export class Life {
   }
 
   async #claim(limit: number): Promise<number> {
-    const { queue, record } = this.stage;
+    const { connections, record } = this.stage;
     const claimNo = ++this.#claimNo;
     this.#outstanding.add(claimNo);
     const { agentId, session } = this;
-    const claim = { queue: 'default', limit, agentId, session, claimNo };
-    const commands = await guard(record, 'claim', () => queue.claim(claim));
+    const wanted = { ...SUBSCRIPTION, limit, agentId, session, claimNo };
+    const commands = await guard(record, 'claim', () => claim(connections.claims.pool, wanted));
     for (const command of commands ?? []) record.handOut(command, this);
     if (commands && strikes(this.stage, 0.05)) {
       record.count('late claim replies');

@@ -40,15 +40,17 @@ export async function damage(stage: Stage): Promise<void> {
 
 const FORGE = `
   insert into executor_queue.job (id, name, start_after)
-  select id, queue, '-infinity' from executor.commands
-  where id = $1 and status in ('SCHEDULED', 'COMPLETED', 'FAILED')
+  select id, lane, '-infinity' from executor.commands
+  where id = $1 and (status in ('COMPLETED', 'FAILED') or status = 'SCHEDULED' and attempt = 0)
   on conflict do nothing`;
 
 const TEAR = `
   delete from executor_queue.job
-  where name = 'default'
-    and id = (select id from executor_queue.job where name = 'default' and id = $1
-      for update skip locked)`;
+  where (name, id) = (
+    select name, id from executor_queue.job
+    where name = (select lane from executor.commands where id = $1) and id = $1
+    for update skip locked
+  )`;
 
 /** Ends one of the hammer's own backends, in whatever it does. */
 export async function terminate(stage: Stage): Promise<void> {

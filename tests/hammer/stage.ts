@@ -1,7 +1,6 @@
 // What every actor of the hammer shares.
 
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { ClaimQueue } from '../../db/queue.ts';
 import type { Connections } from './connections.ts';
 import type { Random } from './random.ts';
 import type { Record } from './record.ts';
@@ -10,7 +9,6 @@ import type { Buried } from './reports.ts';
 export interface Stage {
   readonly url: string;
   readonly connections: Connections;
-  readonly queue: ClaimQueue;
   readonly record: Record;
   readonly random: Random;
   /** Reports of sessions that are no more, or that were answered long ago. */

@@ -19,6 +19,7 @@ export interface AgentOptions {
   concurrency?: number;
   agentId?: string;
   directUrl?: string;
+  queues?: string[];
   /** Where its journal is; a directory of its own unless given. */
   dataDir?: string;
   log?: Logger;
@@ -53,6 +54,7 @@ export async function runAgent(
         execute,
       }),
     ]),
+    queues: options.queues ?? ['default'],
     concurrency: options.concurrency ?? 10,
     log: options.log ?? pino({ level: 'silent' }),
   });

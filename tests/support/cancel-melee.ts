@@ -8,7 +8,7 @@ import { connect, type Database } from '../../db/connect.ts';
 import type { ClaimedCommand } from '../../db/queue.ts';
 import { tick } from '../../db/recovery.ts';
 import { cancelCommands, item, submitBatch } from './batches.ts';
-import { startSession, type Session } from './session.ts';
+import { startSession, SUBSCRIPTION, type Session } from './session.ts';
 
 const SUBMITTERS = 8;
 const CANCELLERS = 18;
@@ -135,7 +135,7 @@ class Melee implements Verdict {
   }
 
   async superseded(agentId: string): Promise<void> {
-    const info = { concurrency: 1, host: 'test', pid: 1, version: '0' };
+    const info = { concurrency: 1, host: 'test', pid: 1, version: '0', ...SUBSCRIPTION };
     await registerAgent(this.#database.pool, { agentId, session: randomUUID() }, info);
   }
 

@@ -12,7 +12,8 @@ import {
 } from '../../db/agents.ts';
 import { submitCommands } from '../../db/commands.ts';
 import { connect, type Database } from '../../db/connect.ts';
-import { CLAIM_SETUP, ClaimQueue, type ClaimedCommand } from '../../db/queue.ts';
+import { claim, type ClaimedCommand } from '../../db/queue.ts';
+import { DEFAULT_QUEUE } from '../../db/work.ts';
 
 export interface Session {
   agentId: string;
@@ -28,6 +29,12 @@ export interface Session {
   [Symbol.asyncDispose](): Promise<void>;
 }
 
+/** What it claims unless a test says otherwise. */
+export const SUBSCRIPTION = {
+  queues: [DEFAULT_QUEUE],
+  types: ['DELAY', 'HTTP_GET_JSON', 'HTTP_REQUEST'],
+};
+
 export const ERROR = { code: 'executor_error', message: 'no luck', retryable: false };
 
 /** Registers an agent and opens what it claims with. */
@@ -37,9 +44,8 @@ export async function startSession(
 ): Promise<Session> {
   const session = randomUUID();
   const identity = { agentId, session };
-  const claims = connect(database.url, { applicationName: 'test', max: 1, setup: CLAIM_SETUP });
-  const queue = await ClaimQueue.open(claims.pool, () => {});
-  const info = { concurrency: 10, host: 'test', pid: 1, version: '0' };
+  const claims = connect(database.url, { applicationName: 'test', max: 1 });
+  const info = { concurrency: 10, host: 'test', pid: 1, version: '0', ...SUBSCRIPTION };
   await registerAgent(database.pool, identity, info);
   const report: Session['report'] = (commands, outcome) =>
     finish(
@@ -51,7 +57,7 @@ export async function startSession(
     ...identity,
     claims,
     claim: (limit = 10, claimNo = 1) =>
-      queue.claim({ queue: 'default', limit, claimNo, ...identity }),
+      claim(claims.pool, { ...SUBSCRIPTION, limit, claimNo, ...identity }),
     complete: (commands, result = { ok: true }) =>
       finish(
         database.pool,
@@ -65,11 +71,10 @@ export async function startSession(
       beat(database.pool, identity, {
         running,
         settledClaimNo,
-        queues: ['default'],
+        ...SUBSCRIPTION,
         draining: false,
       }),
     [Symbol.asyncDispose]: async () => {
-      await queue.close();
       await claims.close();
     },
   };
