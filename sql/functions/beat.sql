@@ -6,7 +6,8 @@
 -- claim's reply was lost): it goes back as unstarted. Comparing the lists alone would race with
 -- claims in flight.
 --
--- p_draining: it claims no more, and finishes what it runs. p_types: what it can carry out (null: all).
+-- p_draining: it claims no more, and finishes what it runs.
+-- p_queues, p_types: what it claims; null: what it registered.
 --
 -- Answers:
 --   superseded   a newer process has this agent's id: stop
@@ -55,8 +56,8 @@ declare
     from jsonb_array_elements(p_running) as claim
   );
 begin
-  if p_running is null or p_queues is null then
-    raise exception 'p_running and p_queues are needed, if empty' using errcode = '22004';
+  if p_running is null then
+    raise exception 'p_running is needed, if empty' using errcode = '22004';
   end if;
   update executor.agents
   set
@@ -66,7 +67,8 @@ begin
     draining = p_draining,
     lost_at = null
   where id = p_agent_id and session = p_session
-  returning drain_requested_at is not null into drain;
+  returning drain_requested_at is not null, coalesce(p_queues, queues), coalesce(p_types, types)
+  into drain, p_queues, p_types;
   superseded := not found
     and exists (select from executor.agents where id = p_agent_id and session <> p_session);
   unknown := drain is null and not superseded;

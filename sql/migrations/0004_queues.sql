@@ -22,8 +22,10 @@ create table executor.lanes (
   agent_id text not null default '',
   constraint lanes_pkey primary key (name),
   constraint lanes_are_unique unique (queue, type, agent_id),
-  constraint lanes_queue_fkey foreign key (queue) references executor.queues (name),
-  constraint lanes_type_fkey foreign key (type) references executor.command_types (type),
+  constraint lanes_queue_fkey foreign key (queue) references executor.queues (name)
+    on delete cascade,
+  constraint lanes_type_fkey foreign key (type) references executor.command_types (type)
+    on delete cascade,
   constraint lanes_agent_id_is_a_name check (agent_id ~ '^[A-Za-z0-9._-]{0,64}$')
 );
 create index lanes_agent_idx on executor.lanes (agent_id) where agent_id <> '';
