@@ -11,6 +11,7 @@ import { migrate } from '../db/migrate.ts';
 import { findPostgres15 } from '../tests/support/postgres.ts';
 import { claimAfterBurst } from './claim.ts';
 import { due } from './due.ts';
+import { httpAgents } from './http-agents.ts';
 import { kills } from './kills.ts';
 import { lists } from './lists.ts';
 import { pickUp } from './pick-up.ts';
@@ -18,7 +19,7 @@ import { posts } from './posts.ts';
 import { throughput } from './throughput.ts';
 import { wait } from './wait.ts';
 
-const benches = { claimAfterBurst, due, kills, lists, pickUp, posts, throughput, wait };
+const benches = { claimAfterBurst, due, httpAgents, kills, lists, pickUp, posts, throughput, wait };
 
 const wanted = process.argv.slice(2);
 

@@ -2,13 +2,14 @@
 
 import { fork } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtemp } from 'node:fs/promises';
+import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
 export interface BenchProcess extends AsyncDisposable {
   /** What it said when it was ready: the server's URL, the agent's id. */
   ready: string;
+  pid: number;
 }
 
 /** Starts `server/main.ts` or `agent/main.ts` and waits until it is ready. */
@@ -17,11 +18,12 @@ export async function startProcess(
   databaseUrl: string,
   env: NodeJS.ProcessEnv = {},
 ): Promise<BenchProcess> {
+  const dataDir = await mkdtemp(join(tmpdir(), 'agent-executor-bench-data-'));
   const child = fork(join(import.meta.dirname, '..', main, 'main.ts'), {
     env: {
       PATH: process.env['PATH'],
       DATABASE_URL: databaseUrl,
-      DATA_DIR: await mkdtemp(join(tmpdir(), 'agent-executor-bench-data-')),
+      DATA_DIR: dataDir,
       PORT: '0',
       ...env,
     },
@@ -30,9 +32,11 @@ export async function startProcess(
   const [message] = (await once(child, 'message')) as [{ ready: string }];
   return {
     ready: message.ready,
+    pid: child.pid ?? 0,
     [Symbol.asyncDispose]: async () => {
       child.kill('SIGTERM');
       await once(child, 'exit');
+      await rm(dataDir, { recursive: true, force: true });
     },
   };
 }

@@ -1,6 +1,7 @@
 // Agents as clients see them. Their sessions stay here: knowing one is what lets an agent report.
 
 import type { InferResult, Kysely, NotNull } from 'kysely';
+import type pg from 'pg';
 import type { DB } from './schema.ts';
 
 export const AGENT_STATES = ['idle', 'busy', 'draining', 'lost', 'gone'] as const;
@@ -20,6 +21,13 @@ export interface AgentStatus {
   host: string | null;
   pid: number | null;
   version: string | null;
+  /** Where it looks, the one that it takes most from first, and what it can carry out. */
+  queues: string[];
+  types: string[];
+  /** false: it never does, and its attempts' deadlines alone judge it. */
+  beats: boolean;
+  /** Since when it is asked to claim no more. */
+  drainRequestedAt: string | null;
 }
 
 const MOST_COMMANDS = 1_000;
@@ -54,6 +62,35 @@ export async function findAgent(
   return { ...toAgentStatus(row), commands: running.map((command) => command.id) };
 }
 
+/** Asks an agent to claim no more, at once and until it is resumed; false: there is no such agent. */
+export async function drainAgent(pool: pg.Pool, id: string): Promise<boolean> {
+  return await answered(pool.query('select executor.drain_agent($1) as there', [id]));
+}
+
+/** Lets it claim again; false: there is no such agent. */
+export async function resumeAgent(pool: pg.Pool, id: string): Promise<boolean> {
+  return await answered(pool.query('select executor.resume_agent($1) as there', [id]));
+}
+
+/** How often agents are to beat, and after how long a silence one is lost. */
+export async function readAgentTimes(
+  pool: pg.Pool,
+): Promise<{ intervalMs: number; lostAfterMs: number }> {
+  const { rows } = await pool.query<{ intervalMs: number; lostAfterMs: number }>(
+    `select
+       (extract(epoch from beat_interval) * 1000)::integer as "intervalMs",
+       (extract(epoch from lost_after) * 1000)::integer as "lostAfterMs"
+     from executor.settings`,
+  );
+  const [times] = rows;
+  if (!times) throw new Error('executor.settings has no row');
+  return times;
+}
+
+async function answered(query: Promise<pg.QueryResult<{ there: boolean }>>): Promise<boolean> {
+  return (await query).rows[0]?.there ?? false;
+}
+
 /** Columns of a view: Postgres does not tell which of them are never null. */
 function selectAgents(db: Kysely<DB>) {
   return db.selectFrom('executor.agent_states').selectAll().$narrowType<{
@@ -64,6 +101,9 @@ function selectAgents(db: Kysely<DB>) {
     concurrency: NotNull;
     beat_at: NotNull;
     registered_at: NotNull;
+    queues: NotNull;
+    types: NotNull;
+    beats: NotNull;
   }>();
 }
 
@@ -80,5 +120,9 @@ function toAgentStatus(row: InferResult<ReturnType<typeof selectAgents>>[number]
     host: row.host,
     pid: row.pid,
     version: row.version,
+    queues: row.queues,
+    types: row.types,
+    beats: row.beats,
+    drainRequestedAt: row.drain_requested_at?.toISOString() ?? null,
   };
 }

@@ -163,11 +163,15 @@ export interface Beat extends Subscription {
   draining: boolean;
 }
 
-/** An agent's sign of life. */
+/** An agent's sign of life; queues and types that are null are those that it registered. */
 export async function beat(
   database: Queryable,
   identity: Identity,
-  state: Beat,
+  state: Omit<Beat, keyof Subscription | 'settledClaimNo'> & {
+    settledClaimNo: number | null;
+    queues: string[] | null;
+    types: string[] | null;
+  },
 ): Promise<BeatAnswer> {
   const { rows } = await database.query('select * from executor.beat($1, $2, $3, $4, $5, $6, $7)', [
     identity.agentId,

@@ -35,6 +35,8 @@ export interface Command {
   delivery: Delivery;
   timeoutMs: number;
   queue: string;
+  /** The only agent that may run it. */
+  target: { agentId: string } | null;
   priority: number;
   /** With microseconds: with the id it is what lists are ordered by, also as text. */
   createdAt: string;
@@ -114,7 +116,7 @@ export function selectCommands(db: Kysely<DB>, rows: RawBuilder<unknown>) {
       .select([milliseconds('timeout').as('timeout_ms')])
       .select([milliseconds('backoff_initial').as('backoff_initial_ms')])
       .select([milliseconds('backoff_max').as('backoff_max_ms')])
-      .select(['queue', 'priority', 'updated_at', 'run_at'])
+      .select(['queue', 'target_agent_id', 'priority', 'updated_at', 'run_at'])
       .select(['started_at', 'deadline_at', 'finished_at', 'cancel_requested_at'])
       .select(['progress', 'message', 'progress_at', 'tags', 'metadata'])
       .select(['concurrency_key', 'idempotency_key', 'batch_id', 'retry_of'])
@@ -163,6 +165,7 @@ export function toCommand(row: CommandRow): Command {
     delivery: row.delivery,
     timeoutMs: row.timeout_ms,
     queue: row.queue,
+    target: row.target_agent_id === null ? null : { agentId: row.target_agent_id },
     priority: row.priority,
     createdAt: row.position,
     updatedAt: row.updated_at.toISOString(),

@@ -4,12 +4,12 @@
 // Each walk goes along one index, in the list's order, and stops after a page; the walks' results are
 // merged. What runs is in none of the indexes that lists have: it is few, so all of it is read.
 //
-// What it costs: where only one of status, type, agentId, batchId and retryOf is asked for, and
+// What it costs: where only one of status, type, queue, agentId, batchId and retryOf is asked for, and
 // creation times, a walk reads one page. Whatever else is asked for is dropped row by row on the way, 1 to
-// 2 µs each from memory. Of status, type and agentId together the shortest walk is taken: quick when one
-// of them is rare or all of them together are common. `tag` walks by creation time when a page of it is
-// among the next 2,000 commands; else all that have the tag are read. `queue` has no index: alone it reads
-// the whole ledger where that holds less than a page of it.
+// 2 µs each from memory. Of status, type, queue and agentId together the shortest walk is taken: quick when
+// one of them is rare or all of them together are common. `tag` walks by creation time when a page of it
+// is among the next 2,000 commands; else all that have the tag are read. The queue `default` has no index:
+// alone it walks by creation time, past whatever is in other queues.
 
 import { sql, type Kysely, type RawBuilder } from 'kysely';
 import type { CommandFilter } from './command-filter.ts';
@@ -24,6 +24,7 @@ import {
   type Walk,
 } from './index-walk.ts';
 import type { DB } from './schema.ts';
+import { DEFAULT_QUEUE } from './work.ts';
 
 export interface PageQuery {
   filter: CommandFilter;
@@ -62,7 +63,7 @@ async function chooseWalks(db: Kysely<DB>, page: PageQuery): Promise<Walks> {
   return choices[lengths.indexOf(Math.min(...lengths))] ?? BY_CREATION;
 }
 
-function choicesFor({ status, type, agentId }: CommandFilter): Walks[] {
+function choicesFor({ status, type, queue, agentId }: CommandFilter): Walks[] {
   const running = status?.includes('RUNNING') === false ? [] : ['running' as const];
   const isOther = sql<boolean>`status <> 'RUNNING'`;
   const choices: Walks[] = [];
@@ -78,6 +79,10 @@ function choicesFor({ status, type, agentId }: CommandFilter): Walks[] {
   }
   if (type !== undefined)
     choices.push([{ lead: ['type', type, 'text'], where: [isOther] }, ...running]);
+  if (queue !== undefined && queue !== DEFAULT_QUEUE) {
+    const isNamed = sql<boolean>`queue <> 'default'`;
+    choices.push([{ lead: ['queue', queue, 'text'], where: [isOther, isNamed] }, ...running]);
+  }
   return choices;
 }
 

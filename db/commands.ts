@@ -106,6 +106,15 @@ export async function readQueues(pool: pg.Pool): Promise<string[]> {
   return rows.map(({ name }) => name);
 }
 
+/** The types of those of these commands that there are, by id. */
+export async function typesOf(pool: pg.Pool, ids: string[]): Promise<Map<string, string>> {
+  const { rows } = await pool.query<{ id: string; type: string }>(
+    'select id, type from executor.commands where id = any ($1)',
+    [ids],
+  );
+  return new Map(rows.map(({ id, type }) => [id, type]));
+}
+
 /** The batch that all of these were submitted in, if there is one. */
 export async function findBatchId(pool: pg.Pool, ids: string[]): Promise<string | null> {
   const { rows } = await pool.query<{ batch_id: string | null }>(

@@ -42,6 +42,17 @@ export class CommandRefusedError extends Error {
   }
 }
 
+/** Another contract for a type that came with this code. */
+export class BuiltInTypeError extends Error {
+  override name = 'BuiltInTypeError';
+  readonly type: string;
+
+  constructor(type: string, options: ErrorOptions) {
+    super(`type ${type} is built in`, options);
+    this.type = type;
+  }
+}
+
 const REFUSALS = new Map<string, [code: RefusalCode, member: string]>([
   ['ZX001', ['unknown_type', 'type']],
   ['ZX002', ['unknown_queue', 'queue']],
@@ -60,6 +71,12 @@ export function translate(error: unknown): unknown {
   if (isUnstorable(error))
     return new CommandRefusedError('invalid_command', 'cannot be stored', { cause: error });
   return error;
+}
+
+/** The same for the publication of types. */
+export function translatePublication(error: unknown): unknown {
+  if (sqlState(error) !== 'ZX010') return error;
+  return new BuiltInTypeError(quoted((error as Error).message) ?? '', { cause: error });
 }
 
 /** Whether one item's data is at fault (SQLSTATE 22…, 23…, ZX…), so that its neighbours may pass. */

@@ -53,7 +53,9 @@ async function bringUpToDate(client: Client, options: MigrateOptions): Promise<v
     await client.query(fetchTickets);
     await applyMigrations(client, migrations, options.log);
     await applyDefinitions(client, options.log);
-    await client.query('select executor.publish_types($1)', [JSON.stringify(options.types)]);
+    await client.query('select executor.publish_types($1, p_built_in => true)', [
+      JSON.stringify(options.types),
+    ]);
     await client.query('commit');
   } catch (error) {
     await client.query('rollback').catch(() => {});

@@ -374,6 +374,10 @@ export interface ExecutorCommands {
 
 export interface ExecutorCommandTypes {
   /**
+   * Whether it came with this code: no agent may publish another contract for it.
+   */
+  built_in: Generated<boolean>;
+  /**
    * When it was first published.
    */
   created_at: Generated<Timestamp>;

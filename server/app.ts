@@ -9,13 +9,18 @@ import type { Following } from './following.ts';
 import { httpRules, secureHeaders } from './http-rules.ts';
 import { observe, type RequestState } from './observe.ts';
 import { problems } from './problem.ts';
+import type { AgentDesks } from './agent-desks.ts';
+import { addAgentSessionRoutes } from './routes/agent-sessions.ts';
 import { addAgentRoutes } from './routes/agents.ts';
+import { addClaimRoutes } from './routes/claims.ts';
 import { addCommandRoutes } from './routes/commands.ts';
 import { addDocsRoutes } from './routes/docs.ts';
 import { addEventRoutes } from './routes/events.ts';
 import { addHealthRoute } from './routes/health.ts';
+import { addQueueRoutes } from './routes/queues.ts';
 import { addSteerRoutes } from './routes/steer.ts';
 import { addSubmitRoutes } from './routes/submit.ts';
+import { addTypeRoutes } from './routes/types.ts';
 
 /** What pages of other origins may read of an answer. */
 const EXPOSED = [
@@ -34,17 +39,22 @@ export interface AppOptions {
   /** The origins whose pages may call; `*` is any. */
   corsOrigins: string[];
   following: Following;
+  desks: AgentDesks;
 }
 
 export function createApp(options: AppOptions): Koa<RequestState> {
-  const { database, log, corsOrigins, following } = options;
+  const { database, log, corsOrigins, following, desks } = options;
   const router = new Router<RequestState>();
   addHealthRoute(router, database);
   addSubmitRoutes(router, database, log, following);
   addSteerRoutes(router, database);
   addEventRoutes(router, following);
+  addClaimRoutes(router, desks);
   addCommandRoutes(router, database, following);
   addAgentRoutes(router, database);
+  addAgentSessionRoutes(router, database, desks);
+  addQueueRoutes(router, database);
+  addTypeRoutes(router, database);
   addDocsRoutes(router, database);
 
   const app = new Koa<RequestState>();

@@ -7,6 +7,7 @@ import { connect } from '../db/connect.ts';
 import { findDatabaseUrl, readEnvironment } from '../runtime/environment.ts';
 import { createLog } from '../runtime/log.ts';
 import { exitOnError, onStopRequest } from '../runtime/signals.ts';
+import { AgentDesks } from './agent-desks.ts';
 import { createApp } from './app.ts';
 import { serverSettings } from './config.ts';
 import { Following } from './following.ts';
@@ -40,7 +41,14 @@ async function run(): Promise<void> {
   const ticker = new Ticker(directUrl, log);
   await reach(() => ticker.open());
   const following = new Following({ url: directUrl, kysely: database.kysely, log });
-  const app = createApp({ database, log, corsOrigins: settings.CORS_ORIGIN, following });
+  const desks = new AgentDesks({ database, url: directUrl, log });
+  const app = createApp({
+    database,
+    log,
+    corsOrigins: settings.CORS_ORIGIN,
+    following,
+    desks,
+  });
   const listener = await listen(app.callback(), { host: settings.HOST, port: settings.PORT });
   log.info({ url: listener.url }, 'ready');
   process.send?.({ ready: listener.url });
@@ -48,8 +56,10 @@ async function run(): Promise<void> {
   if (!stopRequest.aborted) await once(stopRequest, 'abort');
   log.info({ reason: stopRequest.reason }, 'stopping');
   following.end();
+  desks.end();
   await listener.stop(REQUESTS_MS);
   await following.close();
+  await desks.close();
   await ticker.close();
   await Promise.race([database.close(), pause(EXIT_MS, undefined, { ref: false })]);
   log.info('stopped');

@@ -139,7 +139,7 @@ export function toSubmission(value: unknown): Submission {
   };
 }
 
-function wholeNumber(least: number, most: number) {
+export function wholeNumber(least: number, most: number) {
   const expected = `expected a whole number from ${least} to ${most}`;
   return z
     .number(expected)

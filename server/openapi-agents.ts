@@ -2,18 +2,20 @@
 
 import { z } from 'zod';
 import type { ZodOpenApiPathsObject } from 'zod-openapi';
-import { anyRequest, ifNoneMatch, json, notModified, problems } from './openapi-answers.ts';
+import {
+  agentIdInPath,
+  anyRequest,
+  bodyless,
+  ifNoneMatch,
+  json,
+  notModified,
+  problems,
+} from './openapi-answers.ts';
 import { agent, agentWithCommands } from './openapi-schemas.ts';
 import { listQuery } from './routes/agents.ts';
 
 const header = z.object(anyRequest);
-const agentId = z
-  .string()
-  .regex(/^[\w.-]{1,64}$/)
-  .meta({
-    param: { id: 'AgentId' },
-    description: 'The id of an agent.',
-  });
+const one = { path: z.object({ id: agentIdInPath }), header };
 
 export const agentPaths: ZodOpenApiPathsObject = {
   '/agents': {
@@ -31,8 +33,30 @@ export const agentPaths: ZodOpenApiPathsObject = {
       operationId: 'getAgent',
       tags: ['Agents'],
       summary: 'Look at one agent',
-      requestParams: { path: z.object({ id: agentId }), header },
+      requestParams: one,
       responses: { 200: json('The agent.', agentWithCommands), ...problems(404) },
+    },
+  },
+  '/agents/{id}/drain': {
+    post: {
+      operationId: 'drainAgent',
+      tags: ['Agents'],
+      summary: 'Let an agent claim no more',
+      description:
+        'That holds at once, and until it is resumed, even if it is started anew: it finishes what it runs.',
+      requestParams: one,
+      requestBody: bodyless,
+      responses: { 200: json('The agent.', agentWithCommands), ...problems(404, 413, 415) },
+    },
+  },
+  '/agents/{id}/resume': {
+    post: {
+      operationId: 'resumeAgent',
+      tags: ['Agents'],
+      summary: 'Let an agent claim again',
+      requestParams: one,
+      requestBody: bodyless,
+      responses: { 200: json('The agent.', agentWithCommands), ...problems(404, 413, 415) },
     },
   },
 };

@@ -3,12 +3,22 @@
 import { z } from 'zod';
 import type { ZodOpenApiResponseObject, ZodOpenApiResponsesObject } from 'zod-openapi';
 import { COMMAND_STATUSES } from '../db/command-json.ts';
+import { NAME } from '../db/names.ts';
 import { problem } from './openapi-schemas.ts';
+import { noBody } from './steering-body.ts';
 
 export const commandIdInPath = z.guid().meta({
   param: { id: 'CommandId' },
   description: 'The id of a command.',
 });
+
+export const agentIdInPath = z
+  .string()
+  .regex(NAME)
+  .meta({
+    param: { id: 'AgentId' },
+    description: 'The id of an agent.',
+  });
 
 const requestId = z
   .string()
@@ -129,6 +139,12 @@ export const notModified: ZodOpenApiResponseObject = {
   headers: headersNamed(['X-Request-Id', 'ETag']),
 };
 
+/** What an operation takes that needs nothing but its address. */
+export const bodyless = {
+  description: 'None, or an object without members.',
+  content: { 'application/json': { schema: noBody, example: {} } },
+};
+
 /** A stream of Server-Sent Events. */
 export function events(description: string, example: string): ZodOpenApiResponseObject {
   return {
@@ -150,11 +166,14 @@ export function severalStatuses<S extends z.ZodObject<{ status: z.ZodType }>>(qu
 
 const PROBLEMS = {
   400: refusal('BadRequest', 'The request is wrong; `errors` says what and where.'),
-  404: refusal('NotFound', 'There is nothing with this id.'),
+  404: refusal('NotFound', 'There is nothing of this id or name.'),
   409: refusal('Conflict', 'What is there already does not allow this.', ['Retry-After']),
   413: refusal('TooLarge', 'The body is larger than 1 MiB, or 8 MiB for a batch.'),
   415: refusal('UnsupportedMediaType', 'The body is not plain JSON in UTF-8.'),
-  422: refusal('Unprocessable', 'The idempotency key stands for another submission.'),
+  422: refusal(
+    'Unprocessable',
+    'The idempotency key stands for another submission, or a result is not what its type promises.',
+  ),
   503: refusal('Unavailable', 'The database does not answer, or too much is going on.', [
     'Retry-After',
   ]),

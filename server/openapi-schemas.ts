@@ -5,6 +5,8 @@ import { z } from 'zod';
 import { AGENT_STATES, type AgentStatus } from '../db/agent-states.ts';
 import { COMMAND_STATUSES, type Command, DELIVERIES } from '../db/command-json.ts';
 import type { Attempt, LogLine } from '../db/command-list.ts';
+import type { CommandTypeDefinition } from '../db/command-types.ts';
+import type { QueueStatus } from '../db/queue-states.ts';
 
 const time = z.iso.datetime({ precision: 3 }).meta({ example: '2030-01-31T08:30:00.000Z' });
 const commandId = z.guid().describe('A UUIDv7.');
@@ -53,6 +55,10 @@ export const command = z
     delivery: z.enum(DELIVERIES),
     timeoutMs: z.number().describe('How long one attempt may take.'),
     queue: z.string(),
+    target: z
+      .object({ agentId: z.string() })
+      .nullable()
+      .describe('The only agent that may execute it; null: any.'),
     priority: z.int(),
     createdAt: time,
     updatedAt: time,
@@ -114,12 +120,55 @@ export const agent = z
     host: z.string().nullable(),
     pid: z.int().nullable(),
     version: z.string().nullable(),
+    queues: z.array(z.string()).describe('Where it looks, the one it takes most from first.'),
+    types: z.array(z.string()).describe('What it can carry out.'),
+    beats: z
+      .boolean()
+      .describe("false: a simple client that never beats; its attempts' deadlines judge it."),
+    drainRequestedAt: time.nullable().describe('Since when it is asked to claim no more.'),
   })
   .meta({ id: 'Agent' }) satisfies z.ZodType<AgentStatus>;
 
 export const agentWithCommands = agent
   .extend({ commands: z.array(commandId).max(1_000).describe('What it runs now.') })
   .meta({ id: 'AgentWithCommands' });
+
+export const queue = z
+  .object({
+    name: z.string(),
+    paused: z.boolean().describe('Nothing of it is claimed.'),
+    pausedAt: time.nullable(),
+    depth: count.describe('How many commands are ready to be claimed.'),
+    running: count,
+    unclaimable: count.describe('How many of those that are ready no living agent can run.'),
+    unclaimableOf: z
+      .array(
+        z.object({
+          type: z.string(),
+          agentId: z.string().nullable().describe('The agent they are meant for; null: any.'),
+          depth: count,
+        }),
+      )
+      .describe('Which these are. What a pause holds up is not among them.'),
+    oldestReadyAt: time.nullable().describe('Since when the first of those that are ready waits.'),
+    oldestReadyAgeMs: count.nullable().describe('How long that is.'),
+    createdAt: time,
+  })
+  .meta({ id: 'Queue' }) satisfies z.ZodType<QueueStatus>;
+
+export const commandType = z
+  .object({
+    type: z.string(),
+    description: z.string(),
+    payloadSchema: z.looseObject({}).describe('JSON Schema, draft 2020-12.'),
+    resultSchema: z.looseObject({}).describe('The same of what it answers.'),
+    defaultTimeoutMs: z.number().describe('How long an attempt may take unless its command says.'),
+    timeoutPayloadKey: z
+      .string()
+      .nullable()
+      .describe('A member of the payload, in ms, that is added to it.'),
+  })
+  .meta({ id: 'CommandType' }) satisfies z.ZodType<CommandTypeDefinition>;
 
 export const problem = z
   .object({

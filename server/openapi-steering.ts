@@ -3,19 +3,14 @@
 import { z } from 'zod';
 import type { ZodOpenApiPathsObject } from 'zod-openapi';
 import { CANCEL_ANSWERS, RETRY_ANSWERS } from '../db/steering.ts';
-import { anyRequest, commandIdInPath, json, problems } from './openapi-answers.ts';
+import { anyRequest, bodyless, commandIdInPath, json, problems } from './openapi-answers.ts';
 import { commandWithAttempts } from './openapi-schemas.ts';
-import { noBody, targets } from './steering-body.ts';
+import { targets } from './steering-body.ts';
 
 const header = z.object(anyRequest);
 const one = { path: z.object({ id: commandIdInPath }), header };
 const count = z.int().min(0);
 const id = z.guid();
-
-const bodyless = {
-  description: 'None, or an object without members.',
-  content: { 'application/json': { schema: noBody, example: {} } },
-};
 
 const more = z
   .boolean()

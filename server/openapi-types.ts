@@ -3,7 +3,7 @@
 // A command to submit is one of as many shapes as there are types: `NewCommand.DELAY` has the options that
 // all have, and `Payload.DELAY`.
 
-import type { CommandTypeRow } from '../db/command-types.ts';
+import type { CommandTypeDefinition } from '../db/command-types.ts';
 import { embed, type Json } from './openapi-embed.ts';
 import { sample } from './openapi-sample.ts';
 
@@ -18,7 +18,7 @@ export interface DescribedType {
   example?: Json;
 }
 
-export function describeTypes(rows: CommandTypeRow[]): DescribedType[] {
+export function describeTypes(rows: CommandTypeDefinition[]): DescribedType[] {
   const names = new Set<string>();
   return rows.map(({ type, description, payloadSchema, resultSchema }) => {
     const name = nameOf(type, names);

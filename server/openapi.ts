@@ -3,11 +3,13 @@
 
 import { createDocument, type CreateDocumentOptions, type ZodOpenApiObject } from 'zod-openapi';
 import packageJson from '../package.json' with { type: 'json' };
-import type { CommandTypeRow } from '../db/command-types.ts';
+import type { CommandTypeDefinition } from '../db/command-types.ts';
 import { agentPaths, serverPaths } from './openapi-agents.ts';
 import { commandPaths } from './openapi-commands.ts';
 import type { Json } from './openapi-embed.ts';
 import { eventPaths } from './openapi-events.ts';
+import { queuePaths, typePaths } from './openapi-queues.ts';
+import { sessionPaths } from './openapi-sessions.ts';
 import { steeringPaths } from './openapi-steering.ts';
 import { addTypes, type DescribedType, describeTypes } from './openapi-types.ts';
 
@@ -20,10 +22,11 @@ export interface Document {
 }
 
 interface Operation {
+  tags: string[];
   requestBody?: { content: { 'application/json': Json } };
 }
 
-export function describeApi(rows: CommandTypeRow[]): Document {
+export function describeApi(rows: CommandTypeDefinition[]): Document {
   const document = createDocument(ABOUT, OPTIONS) as unknown as Document;
   const types = describeTypes(rows);
   addTypes(document.components.schemas, types);
@@ -79,10 +82,23 @@ const ABOUT: ZodOpenApiObject = {
     { name: 'Commands', description: 'Submitting them and looking at them.' },
     { name: 'Following', description: 'Seeing what becomes of them.' },
     { name: 'Steering', description: 'Cancelling and retrying them.' },
+    { name: 'Queues', description: 'Where they wait for agents.' },
+    { name: 'Command types', description: 'What each of them takes and answers.' },
     { name: 'Agents', description: 'Who executes them.' },
+    { name: 'Agents over HTTP', description: 'What an agent in any language says.' },
     { name: 'Server', description: 'The server itself.' },
   ],
-  paths: { ...commandPaths, ...eventPaths, ...steeringPaths, ...agentPaths, ...serverPaths },
+  paths: {
+    ...commandPaths,
+    ...eventPaths,
+    ...steeringPaths,
+    ...queuePaths,
+    ...typePaths,
+    ...agentPaths,
+    ...sessionPaths,
+    '/agents': { ...agentPaths['/agents'], ...sessionPaths['/agents'] },
+    ...serverPaths,
+  },
 };
 
 function addCommandExamples({ paths }: Document, types: DescribedType[]): void {

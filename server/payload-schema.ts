@@ -1,4 +1,4 @@
-// Turns a JSON Schema (draft 2020-12) from the database into a check of payloads.
+// Turns a JSON Schema (draft 2020-12) from the database into a check of payloads or results.
 //
 // Two compilers: the first stops at the first fault, which is all that a good payload needs and all
 // that a large bad one deserves; only a small bad one is checked again for everything that is
@@ -8,8 +8,8 @@ import { Ajv2020, type ErrorObject, type Options, type ValidateFunction } from '
 import { jsonPointer, pointerSegments } from './json-pointer.ts';
 import type { Fault } from './problem.ts';
 
-/** What is wrong with a payload; nothing when it's fine. */
-export type PayloadCheck = (payload: object) => Fault[];
+/** What is wrong with a payload or result; nothing when it's fine. */
+export type PayloadCheck = (value: unknown) => Fault[];
 
 const SMALL_LENGTH = 16 * 1024;
 
@@ -22,15 +22,22 @@ const options: Options = {
 const quickly = new Ajv2020(options);
 const thoroughly = new Ajv2020({ ...options, allErrors: true });
 
-/** @throws Error when this is no schema, or one that needs what is not here. */
-export function compilePayloadCheck(schema: object): PayloadCheck {
+/**
+ * @param member what the value is called in requests: pointers start with it.
+ * @throws Error when this is no schema, or one that needs what is not here.
+ */
+export function compilePayloadCheck(
+  schema: object,
+  member: 'payload' | 'result' = 'payload',
+): PayloadCheck {
   const firstFault = compile(quickly, schema);
   const everyFault = compile(thoroughly, schema);
-  return (payload) => {
-    if (firstFault(payload)) return [];
-    const isSmall = JSON.stringify(payload).length <= SMALL_LENGTH;
-    if (isSmall) everyFault(payload);
-    return ((isSmall && everyFault.errors) || firstFault.errors || []).map(toFault);
+  return (value) => {
+    if (firstFault(value)) return [];
+    const isSmall = JSON.stringify(value).length <= SMALL_LENGTH;
+    if (isSmall) everyFault(value);
+    const errors = (isSmall && everyFault.errors) || firstFault.errors || [];
+    return errors.map((error) => toFault(error, member));
   };
 }
 
@@ -45,8 +52,8 @@ function compile(ajv: Ajv2020, schema: object): ValidateFunction {
   }
 }
 
-function toFault(error: ErrorObject): Fault {
-  const at = ['payload', ...pointerSegments(error.instancePath)];
+function toFault(error: ErrorObject, member: string): Fault {
+  const at = [member, ...pointerSegments(error.instancePath)];
   const { missingProperty, additionalProperty, unevaluatedProperty } = error.params;
   const unknown: unknown = additionalProperty ?? unevaluatedProperty;
   if (typeof missingProperty === 'string')

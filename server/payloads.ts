@@ -1,4 +1,4 @@
-// Checks payloads against the schemas in `executor.command_types`, without a query a request.
+// Checks payloads, or results, against the schemas in `executor.command_types`, without a query a request.
 //
 // The compiled schemas are read again when they are older than a few seconds, or when a type is
 // unknown, which may be one published a moment ago. One read at a time serves all who wait, and it
@@ -7,11 +7,11 @@
 // A schema that does not compile checks nothing: its commands are accepted, as they are from psql,
 // and the agent's own check decides. The log says so once.
 
-import type { CommandTypeRow } from '../db/command-types.ts';
+import type { CommandTypeDefinition } from '../db/command-types.ts';
 import { Batcher } from '../db/batcher.ts';
 import type { Logger } from '../runtime/log.ts';
 import { compilePayloadCheck, type PayloadCheck } from './payload-schema.ts';
-import { Problem } from './problem.ts';
+import { type Fault, Problem } from './problem.ts';
 
 const MAX_AGE_MS = 5_000;
 const MAX_WAITING = 10_000;
@@ -24,12 +24,19 @@ interface KnownType {
 
 export class Payloads {
   readonly #log: Logger;
+  readonly #member: 'payload' | 'result';
   readonly #reads: Batcher<string, string>;
   #types = new Map<string, KnownType>();
   #readAtMs = -Infinity;
 
-  constructor(readTypes: () => Promise<CommandTypeRow[]>, log: Logger) {
+  /** `member`: which of a type's two schemas this is about. */
+  constructor(
+    readTypes: () => Promise<CommandTypeDefinition[]>,
+    log: Logger,
+    member: 'payload' | 'result' = 'payload',
+  ) {
     this.#log = log;
+    this.#member = member;
     this.#reads = new Batcher(
       async (asked) => {
         const readAtMs = performance.now();
@@ -41,12 +48,6 @@ export class Payloads {
     );
   }
 
-  /** @throws Problem 400: unknown type, or a payload that the type's schema does not allow. */
-  async check(type: string, payload: object): Promise<void> {
-    await this.look([type]);
-    this.assertValid(type, payload);
-  }
-
   /** Reads the schemas again if they are old, or if one of these types is not known. */
   async look(types: Iterable<string>): Promise<void> {
     const isFresh = performance.now() - this.#readAtMs < MAX_AGE_MS;
@@ -54,7 +55,11 @@ export class Payloads {
     await Promise.all(unknown.map((type) => this.#reads.add(type)));
   }
 
-  /** The same as `check`, after `look`. */
+  /**
+   * To be called after `look`.
+   *
+   * @throws Problem 400: unknown type, or a payload that the type's schema does not allow.
+   */
   assertValid(type: string, payload: object): void {
     const known = this.#types.get(type);
     if (!known) throw unknownType(type);
@@ -63,21 +68,27 @@ export class Payloads {
       throw new Problem(400, 'invalid_payload', `This is no payload for ${type}.`, { errors });
   }
 
-  #replace(rows: CommandTypeRow[]): void {
+  /** The same for what may be of an unknown type, which then allows anything: what is wrong with it. */
+  faults(type: string, value: unknown): Fault[] {
+    return this.#types.get(type)?.check(value) ?? [];
+  }
+
+  #replace(rows: CommandTypeDefinition[]): void {
     this.#types = new Map(rows.map((row) => [row.type, this.#know(row)]));
   }
 
-  #know(row: CommandTypeRow): KnownType {
-    const source = JSON.stringify(row.payloadSchema);
+  #know(row: CommandTypeDefinition): KnownType {
+    const schema = this.#member === 'payload' ? row.payloadSchema : row.resultSchema;
+    const source = JSON.stringify(schema);
     const known = this.#types.get(row.type);
-    return known?.source === source ? known : { source, check: this.#compile(row) };
+    return known?.source === source ? known : { source, check: this.#compile(row.type, schema) };
   }
 
-  #compile(row: CommandTypeRow): PayloadCheck {
+  #compile(type: string, schema: object): PayloadCheck {
     try {
-      return compilePayloadCheck(row.payloadSchema);
+      return compilePayloadCheck(schema, this.#member);
     } catch (error) {
-      this.#log.error({ type: row.type, err: error }, 'a payload schema is broken: checks nothing');
+      this.#log.error({ type, err: error }, `a ${this.#member} schema is broken: checks nothing`);
       return () => [];
     }
   }

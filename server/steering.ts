@@ -3,7 +3,6 @@
 
 import type pg from 'pg';
 import { v7 } from 'uuid';
-import { isUnavailable } from '../db/errors.ts';
 import {
   type CancelAnswer,
   cancelCommands,
@@ -11,6 +10,7 @@ import {
   type Retried,
   retryCommands,
 } from '../db/steering.ts';
+import { surely } from './surely.ts';
 
 /** So many commands are steered in one transaction. */
 export const MAX_PAGE = 1_000;
@@ -35,15 +35,5 @@ export async function retrySurely(
   options: { once: boolean },
 ): Promise<Retried[]> {
   const batch = ids.map((id) => ({ id, newId: v7() }));
-  const retry = () => retryCommands(pool, batch, options);
-  return await surely(retry, retry);
-}
-
-async function surely<T>(act: () => Promise<T>, actAgain: () => Promise<T>): Promise<T> {
-  try {
-    return await act();
-  } catch (error) {
-    if (!isUnavailable(error)) throw error;
-    return await actAgain();
-  }
+  return await surely(() => retryCommands(pool, batch, options));
 }

@@ -18,10 +18,11 @@ import {
   type Submitted,
   submitTogether,
 } from '../db/commands.ts';
-import { CommandRefusedError, isUnavailable } from '../db/errors.ts';
+import { CommandRefusedError } from '../db/errors.ts';
 import { pointerInBatch } from './new-batch.ts';
 import type { Submission } from './new-command.ts';
 import { refused } from './problem.ts';
+import { surely } from './surely.ts';
 
 const MAX_SMALL_BYTES = 32 * 1024;
 const MAX_SMALL_ITEMS = 200;
@@ -92,15 +93,6 @@ function batchers(pool: pg.Pool): Batchers {
     small: new Batcher(flush, { maxItems: MAX_SMALL_ITEMS }),
     large: new Batcher(flush, { maxItems: MAX_LARGE_ITEMS }),
   };
-}
-
-async function surely<T>(submit: () => Promise<T>): Promise<T> {
-  try {
-    return await submit();
-  } catch (error) {
-    if (!isUnavailable(error)) throw error;
-    return await submit();
-  }
 }
 
 // All that have the refused value: of several with one idempotency key, any may be the one that differs.

@@ -5,6 +5,7 @@ import { z } from 'zod';
 import { type CommandVersion, isFinished } from '../db/command-json.ts';
 import type { FollowedCommands } from './followed-commands.ts';
 import type { Following } from './following.ts';
+import { gone } from './gone.ts';
 import { Problem } from './problem.ts';
 import { parseQuery } from './query.ts';
 
@@ -51,11 +52,8 @@ export async function waitToAnswer(
 }
 
 /** Aborts when nobody waits for the answer any more, or the server stops. */
-export function released({ res }: ParameterizedContext, { ended }: Following): AbortSignal {
-  const gone = new AbortController();
-  if (res.closed) gone.abort();
-  res.once('close', () => gone.abort());
-  return AbortSignal.any([gone.signal, ended]);
+export function released(ctx: ParameterizedContext, { ended }: Following): AbortSignal {
+  return AbortSignal.any([gone(ctx), ended]);
 }
 
 interface Wait {

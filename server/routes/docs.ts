@@ -1,13 +1,13 @@
 // What the API is: OpenAPI, and a page that shows it.
 
-import { createHash } from 'node:crypto';
-import type { Router, RouterContext } from '@koa/router';
+import type { Router } from '@koa/router';
 import { listAgents } from '../../db/agent-states.ts';
 import { listCommands } from '../../db/command-list.ts';
 import { readCommandTypes } from '../../db/command-types.ts';
 import type { Database } from '../../db/connect.ts';
+import { answerTagged, answerUnlessKnown } from '../etag.ts';
 import type { RequestState } from '../observe.ts';
-import { type Asset, asset, ASSETS_VERSION, page, PAGE_POLICY } from '../openapi-page.ts';
+import { asset, ASSETS_VERSION, page, PAGE_POLICY } from '../openapi-page.ts';
 import { describeApi, describeForPage } from '../openapi.ts';
 import { assertNoQuery } from '../query.ts';
 
@@ -20,7 +20,7 @@ export function addDocsRoutes(router: Router<RequestState>, { kysely }: Database
 
   router.get('/openapi.json', async (ctx) => {
     assertNoQuery(ctx);
-    answer(ctx, toJson(await description()), 'no-cache');
+    answerUnlessKnown(ctx, await description());
   });
 
   router.get('/docs', (ctx) => {
@@ -36,32 +36,16 @@ export function addDocsRoutes(router: Router<RequestState>, { kysely }: Database
     const { commands } = await listCommands(kysely, { filter: {}, limit: 1 });
     const agents = await listAgents(kysely, { limit: 1 });
     const examples = { commandId: commands[0]?.command.id, agentId: agents[0]?.id };
-    answer(ctx, toJson(describeForPage(await description(), examples)), 'no-cache');
+    answerUnlessKnown(ctx, describeForPage(await description(), examples));
   });
 
   router.get('/docs/:asset', async (ctx) => {
     const found = await asset(ctx.params['asset'] ?? '');
     if (!found) return;
     assertNoQuery(ctx);
-    answer(ctx, { ...found, tag: ASSETS_VERSION }, `public, max-age=${ASSET_AGE_SECONDS}`);
+    const caching = `public, max-age=${ASSET_AGE_SECONDS}`;
+    answerTagged(ctx, { ...found, tag: ASSETS_VERSION }, caching);
   });
-}
-
-/** `tag` tells versions apart. */
-type Tagged = Asset & { tag: string };
-
-function answer(ctx: RouterContext<RequestState>, { type, body, tag }: Tagged, caching: string) {
-  const etag = `W/"${tag}"`;
-  ctx.set({ 'Content-Type': type, ETag: etag, 'Cache-Control': caching });
-  const kept = ctx.get('If-None-Match').split(',');
-  if (kept.some((one) => one.trim() === etag)) ctx.status = 304;
-  else ctx.body = body;
-}
-
-function toJson(value: object): Tagged {
-  const body = JSON.stringify(value);
-  const tag = createHash('sha256').update(body).digest('base64url').slice(0, 22);
-  return { type: 'application/json; charset=utf-8', body, tag };
 }
 
 /** What `read` answers, at most so old; those who ask at once share one reading. */

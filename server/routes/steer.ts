@@ -1,12 +1,12 @@
 // Steering commands over REST: cancel and retry.
 
-import type { ServerResponse } from 'node:http';
 import type { Router } from '@koa/router';
 import { findCommand } from '../../db/command-list.ts';
 import type { Database } from '../../db/connect.ts';
 import { CommandRefusedError } from '../../db/errors.ts';
 import { assertCommandId, unknownCommand } from '../command-id.ts';
 import { Gate } from '../gate.ts';
+import { gone } from '../gone.ts';
 import type { RequestState } from '../observe.ts';
 import { Problem } from '../problem.ts';
 import { assertNoQuery } from '../query.ts';
@@ -53,18 +53,11 @@ export function addSteerRoutes(router: Router<RequestState>, database: Database)
       assertNoQuery(ctx);
       ctx.body = await gate.enter(async () => {
         const targets = await readTargets(ctx, verb);
-        return await steer(database, targets, { gate, gone: gone(ctx.res) });
+        return await steer(database, targets, { gate, gone: gone(ctx) });
       });
     });
   steerMany('cancel', cancelMany);
   steerMany('retry', retryMany);
-}
-
-/** Aborts when nobody waits for the answer any more. */
-function gone(response: ServerResponse): AbortSignal {
-  const abort = new AbortController();
-  response.once('close', () => abort.abort());
-  return abort.signal;
 }
 
 function conflict(code: string, detail: string): Problem {

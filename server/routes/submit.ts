@@ -21,8 +21,8 @@ type Context = RouterContext<RequestState>;
 
 const MAX_BATCH_BYTES = 8 * 1024 * 1024;
 
-// Each transaction may hold a lock for every concurrency key of its batch, and Postgres has room for
-// some thousands in all; each batch inside may hold its body.
+// Each batch at work takes a connection, and those who submit one command need some too; each batch
+// inside may hold its body.
 const BATCHES = { maxInside: 32, maxAtWork: 2 };
 
 /** `POST /commands`, `POST /commands/batch`. */

@@ -85,6 +85,9 @@ begin
       and concat_ws(' ', c.id, c.attempt) <> all (v_running);
     if v_unstarted is not null then
       perform executor.close_attempts(p_session, v_unstarted, 'unstarted');
+    else
+      -- A sign of life need not wait for the disk.
+      perform set_config('synchronous_commit', 'off', true);
     end if;
   end if;
 
@@ -118,16 +121,7 @@ begin
       and c.cancel_requested_at is not null
   );
 
-  ready := exists (
-    select
-    from executor.open_lanes(p_agent_id, p_queues, p_types) as open
-    cross join lateral (
-      select
-      from executor_queue.job_common t
-      where t.name = open.lane and t.state < 'active' and not t.blocked
-      limit 1
-    ) as waiting
-  );
+  ready := executor.has_work(p_agent_id, p_queues, p_types);
 
   select
     not isfinite(clock.ticked_at) or clock.ticked_at < clock_timestamp() - interval '2 seconds',

@@ -1,9 +1,11 @@
 -- Claims for many agents at once, of which some may have no session: a server's statement for those that
 -- come over HTTP.
 --
--- p_requests: [{"agentId", "session"?, "claimNo"?, "queues", "types", "limit"}]. Answers, per request and
--- in order:
---   claimed        commands: [{"id", "attempt"}], maybe none
+-- p_requests: [{"agentId", "session"?, "claimNo"?, "queues"?, "types"?, "limit"}]. Queues and types that are
+-- not said are those that the agent registered. A claim without a number is none that a beat could settle.
+-- Answers, per request and in order, with the session, queues and types that it comes down to:
+--   claimed        commands: [{"id", "attempt"}], maybe none; more: whether there is work beyond its limit
+--   draining       it was asked to claim no more
 --   superseded     a newer session is this agent
 --   unknown_agent  there is no such agent, or it has signed off: it has to register
 --   has_session    a request without a session, for an agent that has one
@@ -15,7 +17,15 @@
 --
 -- Lock order: agents by id, then tickets by id, then commands.
 create or replace function executor.claim_many(p_requests jsonb)
-returns table (ordinal bigint, answer text, session uuid, commands jsonb)
+returns table (
+  ordinal bigint,
+  answer text,
+  session uuid,
+  queues text[],
+  types text[],
+  commands jsonb,
+  more boolean
+)
 language plpgsql
 volatile
 set search_path = pg_catalog, pg_temp
@@ -26,132 +36,162 @@ as $$
 declare
   v_request record;
   v_agent executor.agents;
-  -- By ordinal.
-  v_answers text[] := array_fill('claimed'::text, array[jsonb_array_length(p_requests)]);
-  v_sessions uuid[] := array_fill(null::uuid, array[jsonb_array_length(p_requests)]);
-  v_owned jsonb := '{}';
-  v_claims jsonb;
-  v_again uuid[];
-  v_more jsonb;
-  -- Where there is nothing for any agent.
-  v_dry jsonb[] := '{}';
+  v_answer text;
+  v_session uuid;
+  v_queues text[];
+  v_types text[];
+  v_owned jsonb;
+  v_all_owned jsonb := '[]';
+  v_resolved jsonb := '[]';
+  v_commands jsonb;
+  -- Queues and types that have nothing for just any agent.
+  v_dry text[] := '{}';
+  v_wanted text;
+  v_is_change boolean := false;
 begin
   for v_request in
     select
       batch.ordinal,
       item ->> 'agentId' as agent_id,
       (item ->> 'session')::uuid as session,
-      array(select jsonb_array_elements_text(item -> 'queues')) as queues,
-      array(select jsonb_array_elements_text(item -> 'types')) as types,
-      (item ->> 'limit')::integer as most
+      item -> 'queues' as queues,
+      item -> 'types' as types,
+      (item ->> 'limit')::integer as most,
+      coalesce((item ->> 'claimNo')::bigint, 9223372036854775807) as claim_no
     from jsonb_array_elements(p_requests) with ordinality as batch (item, ordinal)
     order by 2, 1
   loop
+    v_answer := 'claimed';
+    v_owned := null;
     select * into v_agent from executor.agents a where a.id = v_request.agent_id for no key update;
+    v_session := v_agent.session;
+    v_queues := case
+      when v_request.queues is null then coalesce(v_agent.queues, '{default}')
+      else array(select jsonb_array_elements_text(v_request.queues))
+    end;
+    v_types := case
+      when v_request.types is null then coalesce(v_agent.types, '{}')
+      else array(select jsonb_array_elements_text(v_request.types))
+    end;
+
     if v_request.session is not null then
-      if not found or (v_agent.session = v_request.session and v_agent.signed_off_at is not null) then
-        v_answers[v_request.ordinal] := 'unknown_agent';
+      if v_agent.id is null
+        or (v_agent.session = v_request.session and v_agent.signed_off_at is not null) then
+        v_answer := 'unknown_agent';
       elsif v_agent.session <> v_request.session then
-        v_answers[v_request.ordinal] := 'superseded';
+        v_answer := 'superseded';
       else
-        v_sessions[v_request.ordinal] := v_agent.session;
         update executor.agents a
         set beat_at = clock_timestamp(), beat_clock = executor.observed_ms(), lost_at = null
         where a.id = v_request.agent_id;
       end if;
     elsif v_agent.beats and v_agent.lost_at is null and v_agent.signed_off_at is null then
-      v_answers[v_request.ordinal] := 'has_session';
+      v_answer := 'has_session';
     elsif v_agent.id is null or v_agent.beats then
-      v_sessions[v_request.ordinal] := gen_random_uuid();
+      v_session := gen_random_uuid();
       perform executor.register_agent(
         v_request.agent_id,
-        v_sessions[v_request.ordinal],
+        v_session,
         v_request.most,
-        p_queues => v_request.queues,
-        p_types => v_request.types,
+        p_queues => v_queues,
+        p_types => v_types,
         p_beats => false
       );
     else
-      v_sessions[v_request.ordinal] := v_agent.session;
       update executor.agents a
       set
         beat_at = clock_timestamp(),
         beat_clock = executor.observed_ms(),
-        queues = v_request.queues,
-        types = v_request.types,
+        queues = v_queues,
+        types = v_types,
         concurrency = v_request.most,
         lost_at = null,
         signed_off_at = null
       where a.id = v_request.agent_id;
-      v_claims := executor.claims_of(v_request.agent_id, v_agent.session);
-      if v_claims is not null then
-        v_owned := v_owned || jsonb_build_object(v_request.ordinal::text, v_claims);
-      end if;
+      v_owned := executor.claims_of(v_request.agent_id, v_session);
+      v_all_owned := v_all_owned || coalesce(v_owned, '[]');
     end if;
+    if v_answer = 'claimed' and v_agent.drain_requested_at is not null then
+      v_answer := 'draining';
+    end if;
+    v_resolved := v_resolved || jsonb_build_object(
+      'ordinal', v_request.ordinal,
+      'agent_id', v_request.agent_id,
+      'answer', v_answer,
+      'session', v_session,
+      'queues', v_queues,
+      'types', v_types,
+      'most', v_request.most,
+      'claim_no', v_request.claim_no,
+      'owned', v_owned
+    );
   end loop;
 
-  if v_owned <> '{}' then
-    perform executor.lock_tickets(array(
-      select (claim ->> 'id')::uuid
-      from jsonb_each(v_owned) as owned
-      cross join lateral jsonb_array_elements(owned.value) as claim
-    ));
+  if v_all_owned <> '[]' then
+    perform executor.lock_tickets(
+      array(select (claim ->> 'id')::uuid from jsonb_array_elements(v_all_owned) as claim)
+    );
   end if;
 
   for v_request in
-    select
-      batch.ordinal,
-      item ->> 'agentId' as agent_id,
-      coalesce((item ->> 'claimNo')::bigint, 0) as claim_no,
-      array(select jsonb_array_elements_text(item -> 'queues')) as queues,
-      array(select jsonb_array_elements_text(item -> 'types')) as types,
-      (item ->> 'limit')::integer as most,
-      jsonb_build_array(item -> 'queues', item -> 'types') as wanted
-    from jsonb_array_elements(p_requests) with ordinality as batch (item, ordinal)
-    order by 1
+    select *
+    from jsonb_to_recordset(v_resolved) as r (
+      ordinal bigint, agent_id text, answer text, session uuid, queues text[], types text[],
+      most integer, claim_no bigint, owned jsonb
+    )
+    order by r.ordinal
   loop
     ordinal := v_request.ordinal;
-    answer := v_answers[ordinal];
-    session := v_sessions[ordinal];
+    answer := v_request.answer;
+    session := v_request.session;
+    queues := v_request.queues;
+    types := v_request.types;
     commands := '[]';
-    if answer <> 'claimed' then
-      return next;
-      continue;
-    end if;
-
-    v_claims := v_owned -> ordinal::text;
-    if v_claims is not null then
-      v_again := array(
-        select closed from executor.close_attempts(session, v_claims, 'lost') as closed
-      );
+    if v_request.owned is not null then
       commands := executor.reclaim(
-        v_request.agent_id, session, v_request.claim_no, v_again, v_request.most
+        v_request.agent_id,
+        session,
+        v_request.claim_no,
+        array(
+          select closed from executor.close_attempts(session, v_request.owned, 'lost') as closed
+        ),
+        case answer when 'claimed' then v_request.most else 0 end
       );
     end if;
-    if jsonb_array_length(commands) < v_request.most
+    v_wanted := concat_ws(' ', queues, types);
+    if answer = 'claimed'
+      and jsonb_array_length(commands) < v_request.most
       and (
-        v_request.wanted <> all (v_dry)
+        v_wanted <> all (v_dry)
         or exists (select from executor.lanes l where l.agent_id = v_request.agent_id)
       ) then
       select coalesce(jsonb_agg(jsonb_build_object('id', claimed.id, 'attempt', claimed.attempt)), '[]')
-      into v_more
+      into v_commands
       from executor.claim(
         v_request.agent_id,
         session,
         v_request.claim_no,
-        v_request.queues,
-        v_request.types,
+        queues,
+        types,
         v_request.most - jsonb_array_length(commands)
       ) as claimed;
-      commands := commands || v_more;
+      commands := commands || v_commands;
       if jsonb_array_length(commands) < v_request.most then
-        v_dry := v_dry || v_request.wanted;
+        v_dry := v_dry || v_wanted;
       end if;
     end if;
+    more := jsonb_array_length(commands) >= v_request.most
+      and executor.has_work(v_request.agent_id, queues, types);
+    v_is_change := v_is_change or v_request.owned is not null or commands <> '[]';
     return next;
   end loop;
+
+  if not v_is_change then
+    -- Signs of life need not wait for the disk.
+    perform set_config('synchronous_commit', 'off', true);
+  end if;
 end
 $$;
 comment on function executor.claim_many(jsonb) is
-  'Claims for many agents at once: [{"agentId", "session"?, "claimNo"?, "queues", "types", "limit"}]; '
-  'answers claimed, superseded, unknown_agent or has_session, and the commands, for each.';
+  'Claims for many agents at once: [{"agentId", "session"?, "claimNo"?, "queues"?, "types"?, "limit"}]; '
+  'answers claimed, draining, superseded, unknown_agent or has_session, and the commands, for each.';

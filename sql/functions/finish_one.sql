@@ -41,7 +41,10 @@ begin
       return 'accepted';
     end if;
     return case
-      when v_command.status = 'COMPLETED' and v_outcome = 'completed' then 'accepted'
+      when v_command.status = 'COMPLETED'
+        and v_outcome = 'completed'
+        and v_command.result is not distinct from p_report -> 'result'
+        then 'accepted'
       when v_command.status = 'CANCELLED' and v_outcome = 'cancelled' then 'accepted'
       -- A repeat says the same again. Other words: recovery timed it out before the report came.
       when v_command.status = 'FAILED'

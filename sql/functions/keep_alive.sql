@@ -9,6 +9,8 @@ set search_path = pg_catalog, pg_temp
 set enable_seqscan = off
 set enable_bitmapscan = off
 as $$
+  -- A sign of life need not wait for the disk.
+  select set_config('synchronous_commit', 'off', true);
   update executor.agents a
   set beat_at = clock_timestamp(), beat_clock = executor.observed_ms(), lost_at = null
   where a.id = any (array(

@@ -14,7 +14,10 @@ begin
   from executor.lanes l
   where l.queue = p_name
     and exists (
-      select from executor_queue.job_common t where t.name = l.name and t.state < 'active' limit 1
+      select
+      from executor_queue.job_common t
+      where t.name = l.name and t.state < 'active' and not t.blocked
+      limit 1
     );
   return true;
 end

@@ -1,14 +1,14 @@
 -- Takes commands in: the ledger row and its ticket (or none, for one that has to wait), in one
 -- transaction, and one NOTIFY a queue.
 --
--- p_batch: [{"id", "type", "payload", "queue"?, "priority"?, "runAt"? or "delayMs"?, "timeoutMs"?,
--- "maxAttempts"?, "backoff"?: {"initialMs"?, "factor"?, "maxMs"?}, "delivery"?, "tags"?, "metadata"?,
--- "concurrencyKey"?, "idempotencyKey"?, "batchId"?, "retryOf"?}]. The caller draws the ids, so that a batch
--- can be repeated after a COMMIT whose outcome is unknown: what is there already stays as it is. All or
--- nothing. Answers the commands' ids in order: another than was given where the idempotency key stands
--- for an earlier submission. Errors: ZX001 unknown type, ZX002 unknown queue, ZX003 payload is no object,
--- ZX006 and ZX007 of take_idempotency_keys(), and what the table refuses (22…, 23…); the caller repeats
--- such a batch item by item.
+-- p_batch: [{"id", "type", "payload", "queue"?, "target"?: {"agentId"}, "priority"?, "runAt"? or "delayMs"?,
+-- "timeoutMs"?, "maxAttempts"?, "backoff"?: {"initialMs"?, "factor"?, "maxMs"?}, "delivery"?, "tags"?,
+-- "metadata"?, "concurrencyKey"?, "idempotencyKey"?, "batchId"?, "retryOf"?}]. The caller draws the ids, so
+-- that a batch can be repeated after a COMMIT whose outcome is unknown: what is there already stays as it
+-- is. All or nothing. Answers the commands' ids in order: another than was given where the idempotency key
+-- stands for an earlier submission. Errors: ZX001 unknown type, ZX002 unknown queue, ZX003 payload is no
+-- object, ZX006 and ZX007 of take_idempotency_keys(), and what the table refuses (22…, 23…); the caller
+-- repeats such a batch item by item.
 --
 -- A command with a concurrency key is BLOCKED until unblock() makes it ready, mostly at once. A deferred
 -- one does not hold its key.

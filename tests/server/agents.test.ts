@@ -1,6 +1,6 @@
 // Agents over REST: who there is, and what each does.
 
-import { beforeEach, expect, test } from 'vitest';
+import { beforeEach, describe, expect, test } from 'vitest';
 import { tick } from '../../db/recovery.ts';
 import { signOff } from '../../db/agents.ts';
 import { useDatabase } from '../support/database.ts';
@@ -53,6 +53,10 @@ test('an agent shows all there is to know but its session', async () => {
       host: 'test',
       pid: 1,
       version: '0',
+      queues: ['default'],
+      types: ['DELAY', 'HTTP_GET_JSON', 'HTTP_REQUEST'],
+      beats: true,
+      drainRequestedAt: null,
     },
   ]);
   const alone = await get('/agents/b.1_x-Y');
@@ -154,3 +158,98 @@ test.each(['nobody', '%00', '%ff', '%', "'%20or%201=1", 'x'.repeat(65), 'a%0A'])
     expect(problem).toMatchObject({ code: 'unknown_agent', errors: [{ pointer: '#/path/id' }] });
   },
 );
+
+const send = (path: string, init: RequestInit = {}) =>
+  fetch(`${server().url}/agents/${path}`, { method: 'POST', ...init });
+
+async function answered(path: string): Promise<Record<string, unknown>> {
+  const response = await send(path);
+  expect(response.status).toBe(200);
+  return (await response.json()) as Record<string, unknown>;
+}
+
+const TIME = expect.stringMatching(/^\d{4}-\d\d-\d\dT[\d:.]+Z$/);
+
+describe('draining', () => {
+  test('an agent that is drained claims nothing until it is resumed, and finishes what it runs', async () => {
+    await using session = await startSession(database(), 'me');
+    const [first, second] = await submit(database(), 2);
+    const running = await session.claim(1);
+    const drained = await answered('me/drain');
+    expect(drained).toMatchObject({
+      id: 'me',
+      state: 'draining',
+      drainRequestedAt: TIME,
+      commands: [first],
+    });
+    expect(drained).not.toHaveProperty('session');
+    expect(await ids('?state=draining')).toEqual(['me']);
+    expect(await session.claim()).toEqual([]);
+    expect(await session.beat(running)).toMatchObject({ drain: true, ready: false });
+    expect(await session.complete(running)).toEqual(['accepted']);
+    const resumed = await answered('me/resume');
+    expect(resumed).toMatchObject({ state: 'idle', drainRequestedAt: null, commands: [] });
+    expect(await session.claim()).toMatchObject([{ id: second }]);
+  });
+
+  test('it holds for the next process of this agent too', async () => {
+    await using _old = await startSession(database(), 'me');
+    await answered('me/drain');
+    await using young = await startSession(database(), 'me');
+    await submit(database());
+    expect(await young.claim()).toEqual([]);
+    expect((await get('/agents/me')).body).toMatchObject({ state: 'draining' });
+  });
+
+  test('draining and resuming twice is harmless', async () => {
+    await using _session = await startSession(database(), 'me');
+    const { drainRequestedAt } = await answered('me/drain');
+    expect(await answered('me/drain')).toMatchObject({ drainRequestedAt });
+    await answered('me/resume');
+    expect(await answered('me/resume')).toMatchObject({ drainRequestedAt: null });
+  });
+
+  test('one that is gone may be drained too, and stays gone', async () => {
+    await using session = await startSession(database(), 'me');
+    await signOff(database().pool, session);
+    expect(await answered('me/drain')).toMatchObject({ state: 'gone', drainRequestedAt: TIME });
+  });
+
+  describe.each(['drain', 'resume'])('POST /agents/…/%s', (verb) => {
+    test.each(['nobody', '%00', '%ff', '%', "'%20or%201=1", 'x'.repeat(65), 'me%0A'])(
+      '%s is 404',
+      async (id) => {
+        await using _session = await startSession(database(), 'me');
+        const problem = await expectProblem(await send(`${id}/${verb}`), 404);
+        expect(problem).toMatchObject({
+          code: 'unknown_agent',
+          errors: [{ pointer: '#/path/id' }],
+        });
+      },
+    );
+
+    test('takes neither a query nor a body', async () => {
+      await using _session = await startSession(database(), 'me');
+      const query = await expectProblem(await send(`me/${verb}?force=1`), 400);
+      expect(query.errors).toMatchObject([{ pointer: '#/query/force' }]);
+      const headers = { 'Content-Type': 'application/json' };
+      const body = await expectProblem(await send(`me/${verb}`, { headers, body: '{"a":1}' }), 400);
+      expect(body.errors).toMatchObject([{ pointer: '#/a' }]);
+      expect((await send(`me/${verb}`, { headers, body: '{}' })).status).toBe(200);
+    });
+  });
+});
+
+test('one that comes over HTTP and never beats shows that', async () => {
+  await database().pool.query(`select executor.claim_many($1)`, [
+    JSON.stringify([{ agentId: 'simple', queues: ['default'], types: ['DELAY'], limit: 1 }]),
+  ]);
+  expect((await get('/agents/simple')).body).toMatchObject({
+    beats: false,
+    queues: ['default'],
+    types: ['DELAY'],
+    host: null,
+    pid: null,
+    version: null,
+  });
+});

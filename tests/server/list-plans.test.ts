@@ -43,7 +43,7 @@ describe('in a ledger of 20,000 that was never analysed', () => {
       alter table executor.commands set (autovacuum_enabled = false);
       insert into executor.commands (
         id, type, status, payload, error, failures, attempt, agent_id, session, claim_no, timeout, created_at,
-        updated_at, started_at, finished_at, tags
+        updated_at, started_at, finished_at, tags, queue
       )
       select
         gen_random_uuid(),
@@ -56,7 +56,8 @@ describe('in a ledger of 20,000 that was never analysed', () => {
         case when n < 4 then 'old' else 'agent' end,
         gen_random_uuid(), 1, '1 minute',
         timestamptz '2026-01-01' + n * interval '1 second', now(), now(), now(),
-        case when ${rare(2)} then array['rare'] else '{}' end
+        case when ${rare(2)} then array['rare'] else '{}' end,
+        case when ${rare(3)} then 'rare' else 'default' end
       from generate_series(1, 20000) as n`);
   });
 
@@ -72,6 +73,12 @@ describe('in a ledger of 20,000 that was never analysed', () => {
     '?type=HTTP_GET_JSON',
     `?type=DELAY&${deep}`,
     '?type=NOPE',
+    '?queue=rare',
+    `?queue=default&${deep}`,
+    '?queue=default',
+    '?queue=nope&sort=createdAt',
+    '?queue=rare&status=COMPLETED&type=DELAY',
+    '?queue=rare&status=RUNNING',
     '?agentId=old',
     `?agentId=agent&${deep}&sort=createdAt`,
     '?agentId=old&status=COMPLETED',

@@ -38,15 +38,17 @@ const RETRIED = '00000000-0000-4000-8000-00000000000b';
 // written as they are: the tickets follow from them.
 async function fillLedger(): Promise<void> {
   await emptyLedger(database());
-  const columns = `id, type, queue, status, payload, error, failures, attempt, agent_id, session,
+  await database().pool.query(`select executor.create_queue('side')`);
+  const columns = `id, type, queue, lane, status, payload, error, failures, attempt, agent_id, session,
     claim_no, timeout, run_at, created_at, updated_at, started_at, deadline_at, finished_at, concurrency_key,
     batch_id, retry_of, tags`;
   await database().pool.query(`
     insert into executor.commands (${columns})
     select
       executor.uuid_v7(),
-      case when n % 3 = 0 then 'HTTP_GET_JSON' else 'DELAY' end,
-      'default',
+      lanes.type,
+      lanes.queue,
+      lanes.name,
       status,
       '{"ms": 1}',
       case when status = 'FAILED' then '{"code": "x"}'::jsonb end,
@@ -72,7 +74,11 @@ async function fillLedger(): Promise<void> {
         (enum_range(null::executor.command_status))[1 + n % 7] as status,
         n % 7 >= 3 as owned
       from generate_series(0, 139) as n
-    ) as numbers`);
+    ) as numbers
+    join executor.lanes
+      on lanes.type = case when n % 3 = 0 then 'HTTP_GET_JSON' else 'DELAY' end
+      and lanes.queue = case when n % 13 = 0 then 'side' else 'default' end
+      and lanes.agent_id = ''`);
   await database().pool.query(
     `select executor.write_tickets(array_agg(id)) from executor.commands
      where status in ('PENDING', 'RUNNING')`,
@@ -91,6 +97,7 @@ const queries: string[] = [
   'type=DELAY',
   'type=NOPE',
   'queue=default',
+  'queue=side',
   'queue=nope',
   'agentId=agent-0',
   'agentId=nope',
@@ -112,6 +119,9 @@ const queries: string[] = [
   'status=PENDING&agentId=agent-1',
   'status=COMPLETED&type=HTTP_GET_JSON&agentId=agent-1&queue=default',
   'type=DELAY&agentId=agent-0',
+  'queue=side&type=DELAY',
+  'queue=side&status=RUNNING,PENDING',
+  'queue=side&agentId=agent-1',
   'tag=b&status=RUNNING,FAILED',
   `batchId=${BATCH}&status=RUNNING`,
   `retryOf=${RETRIED}&type=DELAY&tag=b`,

@@ -41,6 +41,8 @@ test('without options a command has the defaults', async () => {
     priority: 0,
     runAt: null,
     deadlineAt: null,
+    queue: 'default',
+    target: null,
   });
 });
 
@@ -60,7 +62,9 @@ const options: [string, object][] = [
   ['the lowest priority', { priority: -100 }],
   ['the highest priority', { priority: 100 }],
   ['everything', { maxAttempts: 7, delivery: 'at_most_once', timeoutMs: 1_234, priority: 5 }],
-  ['the only queue', { queue: 'default' }],
+  ['the first queue', { queue: 'default' }],
+  ['an agent that it is meant for', { target: { agentId: 'a.1_B-c' } }],
+  ['an agent with the longest id', { target: { agentId: 'x'.repeat(64) } }],
 ];
 
 // What a command's JSON shows in another way, or not at all.
@@ -164,6 +168,15 @@ test.each<[string, object, string]>([
   ['an idempotency key of 256 bytes', { idempotencyKey: 'x'.repeat(256) }, '#/idempotencyKey'],
   ['an idempotency key that is a number', { idempotencyKey: 1 }, '#/idempotencyKey'],
   ['a queue that is null', { queue: null }, '#/queue'],
+  ['a target that is text', { target: 'me' }, '#/target'],
+  ['a target that is null', { target: null }, '#/target'],
+  ['a target that is an array', { target: [] }, '#/target'],
+  ['a target that names nobody', { target: {} }, '#/target/agentId'],
+  ['a target that is no text', { target: { agentId: 7 } }, '#/target/agentId'],
+  ['a target without an id', { target: { agentId: '' } }, '#/target/agentId'],
+  ['a target with a long id', { target: { agentId: 'x'.repeat(65) } }, '#/target/agentId'],
+  ['a target that is no id', { target: { agentId: "a';--" } }, '#/target/agentId'],
+  ['a target that is more than an id', { target: { agentId: 'a', host: 'b' } }, '#/target/host'],
   ['a batch that it is not in', { batchId: '0198a0de-0000-7000-8000-000000000001' }, '#/batchId'],
   ['a command that it does not repeat', { retryOf: null }, '#/retryOf'],
 ])('%s is refused', async (_, option, pointer) => {
@@ -178,6 +191,7 @@ test.each([
   [{ metadata: { a: '\ud800' } }, '#/metadata/a'],
   [{ concurrencyKey: '\0' }, '#/concurrencyKey'],
   [{ queue: '\0' }, '#/queue'],
+  [{ target: { agentId: '\0' } }, '#/target/agentId'],
 ])('%j cannot be kept', async (option, pointer) => {
   const command = { type: 'DELAY', payload: { ms: 5 }, ...option };
   const problem = await expectProblem(await post(server().url, command), 400);
@@ -198,16 +212,38 @@ test('a queue is known as soon as it is there, and the database knows when it is
   const { pool } = database();
   const command = { type: 'DELAY', payload: { ms: 5 }, queue: 'fresh' };
   await expectProblem(await post(server().url, command), 400);
-  await pool.query(
-    `insert into executor_queue.queue
-     select (jsonb_populate_record(q, '{"name": "fresh"}')).*
-     from executor_queue.queue q where name = 'default'`,
-  );
+  await pool.query(`select executor.create_queue('fresh')`);
   expect((await post(server().url, command)).status).toBe(201);
   await emptyLedger(database());
-  await pool.query(`delete from executor_queue.queue where name = 'fresh'`);
+  await pool.query(`delete from executor.queues where name = 'fresh'`);
   const problem = await expectProblem(await post(server().url, command), 400);
   expect(problem).toMatchObject({ code: 'unknown_queue', errors: [{ pointer: '#/queue' }] });
+});
+
+test('a command that is meant for an agent that nobody is waits, and is seen', async () => {
+  await emptyLedger(database());
+  await using session = await startSession(database(), 'somebody');
+  const { status, target, agentId } = await submitWith({ target: { agentId: 'nobody' } });
+  expect({ status, target, agentId }).toEqual({
+    status: 'PENDING',
+    target: { agentId: 'nobody' },
+    agentId: null,
+  });
+  expect(await session.claim()).toEqual([]);
+  const queue = await fetch(`${server().url}/queues/default`);
+  expect(await queue.json()).toMatchObject({
+    depth: 1,
+    unclaimable: 1,
+    unclaimableOf: [{ type: 'DELAY', agentId: 'nobody', depth: 1 }],
+  });
+});
+
+test('a retried command is meant for the same agent', async () => {
+  const id = await idWith({ target: { agentId: 'nobody' } });
+  await fetch(`${server().url}/commands/${id}/cancel`, { method: 'POST' });
+  const retried = await fetch(`${server().url}/commands/${id}/retry`, { method: 'POST' });
+  const { commandId } = (await retried.json()) as { commandId: string };
+  expect(await find(commandId)).toMatchObject({ target: { agentId: 'nobody' }, retryOf: id });
 });
 
 test('the second command of a concurrency key waits for the first', async () => {

@@ -5,6 +5,7 @@ import { v7 } from 'uuid';
 import { connect } from '../../db/connect.ts';
 import { Gate } from '../../server/gate.ts';
 import { walk } from '../../server/steering-walk.ts';
+import { findCommandType, publishTypes } from '../../db/command-types.ts';
 import { emptyLedger, useDatabase } from '../support/database.ts';
 import { expectProblem } from '../support/problems.ts';
 import { startProxy } from '../support/proxy.ts';
@@ -143,15 +144,16 @@ describe('POST /commands/:id/retry', () => {
 
   test('is refused when its type is gone', async () => {
     const id = await failed();
-    const { pool } = database();
-    await pool.query(`update executor.command_types set type = 'GONE' where type = 'DELAY'`);
+    const { pool, kysely } = database();
+    const type = await findCommandType(kysely, 'DELAY');
+    await pool.query(`delete from executor.command_types where type = 'DELAY'`);
     try {
       const problem = await expectProblem(await send(`/commands/${id}/retry`), 409);
       expect(problem).toMatchObject({ code: 'unknown_type', errors: [{ pointer: '#/path/id' }] });
       const many = await answer(await send('/commands/retry', { ids: [id] }));
       expect(many).toMatchObject({ refused: 1, results: [{ id, answer: 'refused' }] });
     } finally {
-      await pool.query(`update executor.command_types set type = 'DELAY' where type = 'GONE'`);
+      await publishTypes(pool, [type!]);
     }
   });
 });

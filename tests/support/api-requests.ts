@@ -7,7 +7,7 @@ import { type Json, valuesOf } from './schema-arbitrary.ts';
 export interface ApiRequest {
   /** Whether the description allows it: then it may not be refused as malformed. */
   isAllowed: boolean;
-  /** What comes for `{id}`: a number stands for one of those that are known. */
+  /** What comes for `{id}` or `{name}`: a number stands for one of those that are known. */
   id: string | number;
   query: string;
   headers: Record<string, string>;
@@ -89,6 +89,7 @@ type Spoil = (request: ApiRequest) => ApiRequest;
 /** What makes a request one that should not be sent, if it does not happen to be harmless. */
 function spoilings({ parameters, bodySchema }: Operation): fc.Arbitrary<Spoil> {
   const names = parameters.map(({ name }) => name);
+  const isOfOne = parameters.some((parameter) => parameter.in === 'path');
   const text = fc.constantFrom(...JUNK_TEXTS);
   const choices: fc.Arbitrary<Spoil>[] = [
     fc
@@ -101,8 +102,7 @@ function spoilings({ parameters, bodySchema }: Operation): fc.Arbitrary<Spoil> {
         changing(({ headers }) => ({ headers: { ...headers, [name]: junk } })),
       ),
   ];
-  if (names.includes('id'))
-    choices.push(fc.constantFrom(...JUNK_IDS).map((id) => changing(() => ({ id }))));
+  if (isOfOne) choices.push(fc.constantFrom(...JUNK_IDS).map((id) => changing(() => ({ id }))));
   if (bodySchema)
     choices.push(
       text.map((body) => changing(() => ({ body }))),

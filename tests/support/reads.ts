@@ -23,7 +23,7 @@ export async function freezeStatistics(pool: Pool): Promise<void> {
 }
 
 /** What lists are read by. To look a command up, or to find one that is ready, takes none of them. */
-const OF_LISTS = ['created_at', 'status', 'type', 'agent', 'batch', 'tags'].map(
+const OF_LISTS = ['created_at', 'status', 'type', 'queue', 'agent', 'batch', 'tags'].map(
   (what) => `commands_${what}_idx`,
 );
 

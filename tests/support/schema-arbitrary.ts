@@ -51,10 +51,11 @@ function valuesOfType(type: unknown, schema: Json, schemas: Schemas): fc.Arbitra
   return anyJson;
 }
 
-function texts({ format, minLength = 0, maxLength = 100 }: Json): fc.Arbitrary<string> {
+function texts({ format, pattern, minLength = 0, maxLength = 100 }: Json): fc.Arbitrary<string> {
   if (format === 'uuid') return fc.uuid();
   if (format === 'uri') return fc.webUrl();
   if (format === 'date-time') return times();
+  if (typeof pattern === 'string') return fc.stringMatching(new RegExp(pattern));
   return fc
     .string({
       unit: 'grapheme',

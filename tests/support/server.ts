@@ -3,6 +3,7 @@
 import pino from 'pino';
 import { afterAll, beforeAll } from 'vitest';
 import type { Database } from '../../db/connect.ts';
+import { AgentDesks } from '../../server/agent-desks.ts';
 import { createApp } from '../../server/app.ts';
 import { Following, type FollowingOptions } from '../../server/following.ts';
 import { listen } from '../../server/listen.ts';
@@ -16,6 +17,8 @@ export interface RunningServer extends AsyncDisposable {
 
 export interface ServerOptions extends Pick<FollowingOptions, 'times' | 'limits'> {
   corsOrigins?: string[];
+  /** Any free one unless given. */
+  port?: number;
 }
 
 const NOWHERE = 'postgres://127.0.0.1:1/none';
@@ -23,18 +26,21 @@ const NOWHERE = 'postgres://127.0.0.1:1/none';
 /** Starts one; leaving the scope of `await using` stops it. */
 export async function startServer(
   database: Database & { url?: string },
-  { corsOrigins = ['*'], ...following }: ServerOptions = {},
+  { corsOrigins = ['*'], port = 0, ...following }: ServerOptions = {},
 ): Promise<RunningServer> {
   const logged: Record<string, unknown>[] = [];
   const log = pino({ level: 'debug' }, { write: (line) => void logged.push(JSON.parse(line)) });
   const { url = NOWHERE, kysely } = database;
   const followed = new Following({ url, kysely, log, ...following });
-  const app = createApp({ database, log, corsOrigins, following: followed });
-  const listener = await listen(app.callback(), { host: '127.0.0.1', port: 0 });
+  const desks = new AgentDesks({ database, url, log });
+  const app = createApp({ database, log, corsOrigins, following: followed, desks });
+  const listener = await listen(app.callback(), { host: '127.0.0.1', port });
   const stop = async () => {
     followed.end();
+    desks.end();
     await listener.stop(1_000);
     await followed.close();
+    await desks.close();
   };
   return { url: listener.url, logged, [Symbol.asyncDispose]: stop };
 }

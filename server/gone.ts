@@ -1,0 +1,9 @@
+import type { ParameterizedContext } from 'koa';
+
+/** Aborts when nobody waits for the answer any more. */
+export function gone({ res }: Pick<ParameterizedContext, 'res'>): AbortSignal {
+  const abort = new AbortController();
+  if (res.closed) abort.abort();
+  res.once('close', () => abort.abort());
+  return abort.signal;
+}
