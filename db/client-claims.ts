@@ -68,6 +68,16 @@ export async function keepAlive(
   ]);
 }
 
+/** The sessions that run these commands, in order; undefined where none does. */
+export async function ownersOf(pool: pg.Pool, ids: string[]): Promise<(string | undefined)[]> {
+  const { rows } = await pool.query<{ id: string; session: string }>(
+    `select id, session from executor.commands where id = any ($1) and status::text = 'RUNNING'`,
+    [ids],
+  );
+  const sessions = new Map(rows.map(({ id, session }) => [id, session]));
+  return ids.map((id) => sessions.get(id));
+}
+
 /** Takes back what was claimed for a session whose agent never heard of it. */
 export async function takeBack(
   pool: pg.Pool,

@@ -57,6 +57,10 @@ export interface ExecutorAgents {
    */
   draining: Generated<boolean>;
   /**
+   * Whether this session has beaten by itself: then its open long polls alone do not keep it alive while it runs something.
+   */
+  has_beaten: Generated<boolean>;
+  /**
    * Where its process runs.
    */
   host: string | null;

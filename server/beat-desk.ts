@@ -3,8 +3,13 @@
 //
 // Beats are answered by the SQL function beat(), whichever server they come to. What a session was told
 // once does not end its next wait: one whose executor takes its time to end would beat without a pause.
+// What it has claimed since its beat was sent counts, too: whose a cancelled command is, the ledger says.
+//
+// No beat is held for longer than until the next one is due: a process that hangs must not look alive.
 
 import { beat, type AttemptKey, type BeatAnswer, type Identity } from '../db/agents.ts';
+import { Batcher } from '../db/batcher.ts';
+import { ownersOf } from '../db/client-claims.ts';
 import type { Database } from '../db/connect.ts';
 import type { WakeUps } from './wake-ups.ts';
 
@@ -14,9 +19,10 @@ export interface BeatRequest extends Identity {
   draining: boolean;
 }
 
+const MOST_OWNERS = 200;
+
 interface Held {
-  /** What its agent runs. */
-  ids: Set<string>;
+  session: string;
   /** Something was heard that it has yet to look at. */
   isDue: boolean;
   wake?: () => void;
@@ -26,12 +32,14 @@ export class BeatDesk {
   readonly #database: Database;
   readonly #wakeUps: WakeUps;
   readonly #held = new Set<Held>();
+  readonly #owners: Batcher<string, string | undefined>;
   /** What sessions were told that they are to end. */
   readonly #told = new Map<string, Set<string>>();
 
   constructor(database: Database, wakeUps: WakeUps) {
     this.#database = database;
     this.#wakeUps = wakeUps;
+    this.#owners = new Batcher((ids) => ownersOf(database.pool, ids), { maxItems: MOST_OWNERS });
     wakeUps.add({ onCancel: (ids) => this.#hear(ids), onGap: () => this.#hear(undefined) });
   }
 
@@ -40,15 +48,15 @@ export class BeatDesk {
     request: BeatRequest,
     { ms, signal }: { ms: number; signal: AbortSignal },
   ): Promise<BeatAnswer> {
-    if (ms === 0 || request.running.length === 0) {
+    if (ms === 0) {
       const answer = await this.#ask(request);
       this.#tell(request, answer);
       return answer;
     }
-    const held: Held = { ids: new Set(request.running.map(({ id }) => id)), isDue: false };
-    const over = AbortSignal.any([signal, AbortSignal.timeout(ms)]);
+    const held: Held = { session: request.session, isDue: false };
+    const startedAt = performance.now();
     const wake = () => held.wake?.();
-    over.addEventListener('abort', wake);
+    signal.addEventListener('abort', wake);
     this.#held.add(held);
     this.#wakeUps.listen();
     try {
@@ -56,11 +64,12 @@ export class BeatDesk {
         held.isDue = false;
         const answer = await this.#ask(request);
         if (this.#tell(request, answer) || answer.superseded || answer.unknown) return answer;
-        if (!held.isDue && !over.aborted) await woken(held);
-        if (over.aborted) return answer;
+        const leftMs = startedAt + Math.min(ms, answer.intervalMs) - performance.now();
+        if (!held.isDue && leftMs > 0 && !signal.aborted) await woken(held, leftMs);
+        if (!held.isDue) return answer;
       }
     } finally {
-      over.removeEventListener('abort', wake);
+      signal.removeEventListener('abort', wake);
       this.#held.delete(held);
     }
   }
@@ -83,17 +92,34 @@ export class BeatDesk {
   }
 
   #hear(ids: string[] | undefined): void {
+    if (this.#held.size === 0) return;
+    if (!ids) return this.#wake(() => true);
+    for (const id of ids) void this.#wakeOwnerOf(id);
+  }
+
+  async #wakeOwnerOf(id: string): Promise<void> {
+    try {
+      const session = await this.#owners.add(id);
+      this.#wake((held) => held.session === session);
+    } catch {
+      // The database is away: once it is back everybody looks.
+    }
+  }
+
+  #wake(isMeant: (held: Held) => boolean): void {
     for (const held of this.#held) {
-      if (ids && !ids.some((id) => held.ids.has(id))) continue;
+      if (!isMeant(held)) continue;
       held.isDue = true;
       held.wake?.();
     }
   }
 }
 
-async function woken(held: Held): Promise<void> {
+async function woken(held: Held, ms: number): Promise<void> {
   const { promise, resolve } = Promise.withResolvers<void>();
+  const timer = setTimeout(resolve, ms);
   held.wake = resolve;
   await promise;
+  clearTimeout(timer);
   delete held.wake;
 }

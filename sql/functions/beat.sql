@@ -11,7 +11,7 @@
 --
 -- Answers:
 --   superseded   a newer process has this agent's id: stop
---   unknown      there is no such agent: register
+--   unknown      there is no such agent, or it has signed off: register
 --   revoked      commands that the agent runs but no longer owns: abort them
 --   cancelled    commands that it runs and that somebody asked to cancel: abort and report them
 --   ready        work waits for it: claim
@@ -65,13 +65,18 @@ begin
     beat_clock = executor.observed_ms(),
     running = jsonb_array_length(p_running),
     draining = p_draining,
+    has_beaten = true,
     lost_at = null
   where id = p_agent_id and session = p_session
-  returning drain_requested_at is not null, coalesce(p_queues, queues), coalesce(p_types, types)
-  into drain, p_queues, p_types;
+  returning
+    drain_requested_at is not null,
+    signed_off_at is not null,
+    coalesce(p_queues, queues),
+    coalesce(p_types, types)
+  into drain, unknown, p_queues, p_types;
   superseded := not found
     and exists (select from executor.agents where id = p_agent_id and session <> p_session);
-  unknown := drain is null and not superseded;
+  unknown := coalesce(unknown, not superseded);
   drain := coalesce(drain, false);
 
   if not superseded then

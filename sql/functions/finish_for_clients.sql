@@ -2,8 +2,9 @@
 -- that of the attempt that runs.
 --
 -- p_reports: as finish() takes them, with "agentId", and "attempt" and "session" only perhaps. Who names no
--- session is known by its id: a report for another's command, or for one that does not run any more, is
--- stale. Answers as finish() does.
+-- session is known by its id: a report for another's command is stale, and so is one that names no attempt
+-- for what does not run any more. Answers as finish() does: a repeat that names its attempt is accepted
+-- again.
 create or replace function executor.finish_for_clients(p_reports jsonb)
 returns table (command_id uuid, attempt integer, answer text)
 language sql
@@ -18,8 +19,11 @@ as $$
           'attempt', coalesce((report ->> 'attempt')::integer, c.attempt, 0),
           'session', coalesce(
             (report ->> 'session')::uuid,
-            case when c.agent_id = report ->> 'agentId' and c.status = 'RUNNING' then c.session end,
-            -- A completion that comes after its attempt was closed as lost.
+            case
+              when c.agent_id = report ->> 'agentId'
+                and (c.status = 'RUNNING' or c.attempt = (report ->> 'attempt')::integer)
+              then c.session
+            end,
             closed.session,
             '00000000-0000-0000-0000-000000000000'
           )
@@ -38,7 +42,6 @@ as $$
       where a.command_id = c.id
         and a.attempt = (report ->> 'attempt')::integer
         and a.agent_id = report ->> 'agentId'
-        and a.outcome = 'lost'
       limit 1
     ) as closed on true
   )) as finished

@@ -1,6 +1,7 @@
 -- Signs of life of agents that wait for work at a server: an open long poll counts as a beat.
 --
--- p_agents: {agent id: session}. What is superseded or has signed off is left alone.
+-- p_agents: {agent id: session}. What is superseded or has signed off is left alone. So is what beats by itself
+-- and runs something: a process that hangs leaves its polls open.
 create or replace function executor.keep_alive(p_agents jsonb)
 returns void
 language sql
@@ -19,6 +20,10 @@ as $$
     where waiting.id = any (array(select jsonb_object_keys(p_agents)))
       and waiting.session::text = p_agents ->> waiting.id
       and waiting.signed_off_at is null
+      and (
+        not waiting.has_beaten
+        or executor.claims_of(waiting.id, waiting.session) is null
+      )
     for no key update skip locked
   ))
 $$;

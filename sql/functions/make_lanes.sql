@@ -27,3 +27,28 @@ create or replace trigger command_types_have_lanes
 after insert on executor.command_types
 for each row
 execute function executor.make_lanes();
+
+-- Deleting a queue or a type by hand takes its lanes along, but not what waits in them.
+create or replace function executor.refuse_needed_lane()
+returns trigger
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if old.agent_id = '' and exists (
+    select from executor.commands c where c.lane = old.name and c.finished_at is null
+  ) then
+    raise exception 'commands of type % in queue % are not done',
+      quote_literal(old.type), quote_literal(old.queue)
+      using errcode = '23503';
+  end if;
+  return old;
+end
+$$;
+comment on function executor.refuse_needed_lane() is
+  'Trigger: what commands wait in cannot be deleted.';
+
+create or replace trigger lanes_are_needed
+before delete on executor.lanes
+for each row
+execute function executor.refuse_needed_lane();

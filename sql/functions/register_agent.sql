@@ -62,13 +62,14 @@ begin
     running = 0,
     draining = false,
     beats = excluded.beats,
+    has_beaten = false,
     concurrency = excluded.concurrency,
     host = excluded.host,
     pid = excluded.pid,
     version = excluded.version,
     queues = excluded.queues,
     types = excluded.types
-  where a.session <> excluded.session;
+  where a.session <> excluded.session or a.signed_off_at is not null;
 
   for v_old in
     select distinct session

@@ -81,11 +81,15 @@ alter table executor.agents
   add column queues text[] not null default '{default}',
   add column types text[] not null default '{}',
   add column beats boolean not null default true,
+  add column has_beaten boolean not null default false,
   add column drain_requested_at timestamptz;
 comment on column executor.agents.queues is 'The queues it claims from.';
 comment on column executor.agents.types is 'The types it can carry out.';
 comment on column executor.agents.beats is
   'Whether it beats. One that never did (a simple HTTP client) is judged by its attempts'' deadlines only.';
+comment on column executor.agents.has_beaten is
+  'Whether this session has beaten by itself: then its open long polls alone do not keep it alive while '
+  'it runs something.';
 comment on column executor.agents.drain_requested_at is
   'When somebody asked it to claim no more; null unless they did.';
 

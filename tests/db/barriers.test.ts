@@ -96,7 +96,7 @@ async function everything(): Promise<unknown> {
     `select 'command' as what, to_jsonb(c) as line from executor.commands c
      union all select 'attempt', to_jsonb(a) from executor.attempts a
      union all select 'ticket', to_jsonb(t) from executor_queue.job t
-     union all select 'agent', to_jsonb(a) - '{beat_at,beat_clock,running}'::text[]
+     union all select 'agent', to_jsonb(a) - '{beat_at,beat_clock,has_beaten,running}'::text[]
        from executor.agents a
      order by 1, 2`,
   );

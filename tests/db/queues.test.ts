@@ -164,6 +164,9 @@ describe('agents without a session', () => {
     expect(await finish({ id: first, agentId: 'c', attempt: 1 })).toBe('stale');
     expect(await finish({ id: first, agentId: 'c' })).toBe('accepted');
     expect(await finish({ id: first, agentId: 'c' })).toBe('stale');
+    expect(await finish({ id: first, agentId: 'c', attempt: 2 })).toBe('accepted');
+    expect(await finish({ id: first, agentId: 'c', attempt: 2, result: 7 })).toBe('stale');
+    expect(await finish({ id: first, agentId: 'other', attempt: 2 })).toBe('stale');
     expect(await finish({ id: v7(), agentId: 'c' })).toBe('unknown');
     expect(await poll()).toEqual([{ id: second, attempt: 1 }]);
   });
@@ -231,15 +234,47 @@ const finishReports = async (agent: Session, commands: AttemptKey[]) =>
     ),
   ]);
 
-describe('a retry', () => {
-  async function failOnce(agent: Session): Promise<string> {
-    const id = await submit('DELAY', { backoff: { initialMs: 0 } });
-    const commands = await agent.claim();
-    await finishReports(agent, commands);
-    await query(`update executor.commands set run_at = now() where status = 'SCHEDULED'`);
-    await query('select executor.promote()');
-    return id;
+describe('an open poll is a sign of life', () => {
+  async function isKeptAlive({ agentId, session }: Session): Promise<boolean> {
+    await query('update executor.agents set beat_clock = beat_clock - 3600000');
+    await query('select executor.keep_alive($1)', [JSON.stringify({ [agentId]: session })]);
+    const [row] = await query(
+      'select executor.observed_ms() - beat_clock < 60000 as yes from executor.agents',
+    );
+    return row?.['yes'] === true;
   }
+
+  test('but not of one that beats by itself, while it runs something', async () => {
+    await using agent = await startSession(database());
+    await submit('DELAY');
+    expect(await isKeptAlive(agent)).toBe(true);
+    const [claim] = await agent.claim();
+    expect(await isKeptAlive(agent)).toBe(true);
+    await agent.beat([claim!], 1);
+    expect(await isKeptAlive(agent)).toBe(false);
+    await agent.complete([claim!]);
+    expect(await isKeptAlive(agent)).toBe(true);
+  });
+
+  test('nor of an older session, or of one that has signed off', async () => {
+    await using agent = await startSession(database());
+    expect(await isKeptAlive({ ...agent, session: randomUUID() })).toBe(false);
+    await query('select executor.sign_off($1, $2)', [agent.agentId, agent.session]);
+    expect(await isKeptAlive(agent)).toBe(false);
+    expect(await agent.beat()).toMatchObject({ unknown: true, superseded: false });
+  });
+});
+
+async function failOnce(agent: Session): Promise<string> {
+  const id = await submit('DELAY', { backoff: { initialMs: 0 } });
+  const commands = await agent.claim();
+  await finishReports(agent, commands);
+  await query(`update executor.commands set run_at = now() where status = 'SCHEDULED'`);
+  await query('select executor.promote()');
+  return id;
+}
+
+describe('a retry', () => {
   test('goes home first, and after a second to anybody', async () => {
     await using home = await startSession(database(), 'home');
     await using other = await startSession(database(), 'other');

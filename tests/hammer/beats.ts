@@ -1,7 +1,6 @@
 // An agent's beats, and what may befall it between two of them.
 
 import { beat, release, type AttemptKey } from '../../db/agents.ts';
-import { SUBSCRIPTION } from '../support/session.ts';
 import { guard } from './connections.ts';
 import { draw } from './executions.ts';
 import type { Life } from './life.ts';
@@ -12,7 +11,7 @@ export async function beatOnce(life: Life): Promise<void> {
   const state = {
     running: [...life.running.values()],
     settledClaimNo: life.settledClaimNo,
-    ...SUBSCRIPTION,
+    ...life.subscription,
     draining: false,
   };
   const answer = await guard(stage.record, 'beat', () => beat(life.lifeline, life, state));

@@ -2,17 +2,18 @@
 // agent process in the way. Then it heals, and judges.
 //
 // Faults: claims whose reply is thrown away or late, reports repeated, dropped, late and of sessions
-// superseded or dead, agents that crash, freeze, hang, say goodbye, come back or are taken over,
+// superseded or dead, agents without a session that forget what they run, agents that crash, freeze, hang, say goodbye, come back or are taken over,
 // backends terminated, submissions repeated, also under idempotency keys, commands cancelled and retried
-// whatever they do, tickets forged and torn out, two tickers and a repairer.
+// whatever they do, queues paused, agents drained, tickets forged and torn out, two tickers and a repairer.
 //
 // Its limits: it sees no process, no journal and no clock but the database's.
 
 import { setTimeout as sleep } from 'node:timers/promises';
 import { cancel, retry, watchChanges } from './cancellers.ts';
+import { pollInPairs } from './clients.ts';
 import { openConnections } from './connections.ts';
 import { keepAgent } from './fleet.ts';
-import { damage, repair, terminate, tick } from './meddlers.ts';
+import { damage, holdUp, repair, terminate, tick } from './meddlers.ts';
 import { Random } from './random.ts';
 import { Record } from './record.ts';
 import { haunt } from './reports.ts';
@@ -22,6 +23,7 @@ import { judge, judgeDatabase } from './verdict.ts';
 import { watch, watchOutages } from './watch.ts';
 
 const AGENTS = 8;
+const CLIENT_PAIRS = 2;
 const SUBMITTERS = 3;
 const HEAL_WITHIN_MS = 30_000;
 
@@ -44,6 +46,7 @@ export async function hammer(
   const record = new Record();
   const connections = openConnections(url, record);
   await connections.control.pool.query(`
+    select executor.create_queue('side');
     update executor.settings set beat_interval = '100 ms', lost_after = '500 ms',
       unlocked_grace = '200 ms', deadline_grace = '300 ms'`);
   const stage: Stage = {
@@ -76,8 +79,11 @@ export async function hammer(
 async function setOut(stage: Stage): Promise<void> {
   await Promise.all([
     ...Array.from({ length: AGENTS }, (_, i) => keepAgent(stage, i)),
+    ...Array.from({ length: CLIENT_PAIRS }, (_, i) => pollInPairs(stage, i)),
     ...Array.from({ length: SUBMITTERS }, () => submitCommands(stage)),
-    ...[tick, tick, repair, damage, terminate, haunt, haunt, haunt].map((act) => act(stage)),
+    ...[tick, tick, repair, damage, terminate, holdUp, haunt, haunt, haunt].map((act) =>
+      act(stage),
+    ),
     ...[cancel, cancel, retry, watchChanges, watch, watchOutages].map((act) => act(stage)),
   ]);
 }

@@ -2,10 +2,9 @@
 // at once, until it crashes, says goodbye or is superseded.
 
 import { randomUUID } from 'node:crypto';
-import { registerAgent, signOff, type AttemptKey } from '../../db/agents.ts';
+import { registerAgent, signOff, type AttemptKey, type Subscription } from '../../db/agents.ts';
 import { Batcher } from '../../db/batcher.ts';
 import { claim, type ClaimedCommand } from '../../db/queue.ts';
-import { SUBSCRIPTION } from '../support/session.ts';
 import { beatOnce } from './beats.ts';
 import { guard } from './connections.ts';
 import { execute } from './executions.ts';
@@ -18,6 +17,7 @@ const CONCURRENCY = 20;
 export class Life {
   readonly stage: Stage;
   readonly agentId: string;
+  readonly subscription: Subscription;
   readonly session = randomUUID();
   readonly lifeline: Lifeline;
   readonly reports: Batcher<SessionReport, string>;
@@ -31,9 +31,10 @@ export class Life {
   readonly #outstanding = new Set<number>();
   readonly #doings = new Set<Promise<unknown>>();
 
-  constructor(stage: Stage, agentId: string) {
+  constructor(stage: Stage, agentId: string, subscription: Subscription) {
     this.stage = stage;
     this.agentId = agentId;
+    this.subscription = subscription;
     this.lifeline = new Lifeline(stage.url, this);
     this.reports = new Batcher((reports) => sendPerhapsTwice(stage, reports), { maxItems: 50 });
   }
@@ -50,7 +51,7 @@ export class Life {
       host: 'hammer',
       pid: 1,
       version: '0',
-      ...SUBSCRIPTION,
+      ...this.subscription,
     };
     const register = () => registerAgent(connections.work.pool, this, info);
     while (!this.stage.over && (await guard(record, 'register', register)) === undefined);
@@ -111,9 +112,17 @@ export class Life {
     const claimNo = ++this.#claimNo;
     this.#outstanding.add(claimNo);
     const { agentId, session } = this;
-    const wanted = { ...SUBSCRIPTION, limit, agentId, session, claimNo };
+    const wanted = { ...this.subscription, limit, agentId, session, claimNo };
     const commands = await guard(record, 'claim', () => claim(connections.claims.pool, wanted));
-    for (const command of commands ?? []) record.handOut(command, this);
+    for (const command of commands ?? []) {
+      record.handOut(command, this);
+      const { queue = 'default' } = record.submitted.get(command.id) ?? {};
+      if (
+        !this.subscription.queues.includes(queue) ||
+        !this.subscription.types.includes(command.type)
+      )
+        record.violation(`${agentId} claimed ${command.type} of queue ${queue}`, command.id);
+    }
     if (commands && strikes(this.stage, 0.05)) {
       record.count('late claim replies');
       this.#do(pause(this.stage, 20, 300).then(() => this.#receive(claimNo, commands)));

@@ -1,7 +1,7 @@
 // Those who meddle: two tickers, a repairer, a hand in the tickets, and one who ends backends.
 
 import { guard, VICTIM } from './connections.ts';
-import { repeatedly, strikes, type Stage } from './stage.ts';
+import { pause, repeatedly, strikes, type Stage } from './stage.ts';
 
 export async function tick(stage: Stage): Promise<void> {
   const { connections, record } = stage;
@@ -51,6 +51,22 @@ const TEAR = `
     where name = (select lane from executor.commands where id = $1) and id = $1
     for update skip locked
   )`;
+
+/** Pauses and resumes a queue, drains and resumes agents; while the hammer heals, nothing is held up. */
+export async function holdUp(stage: Stage): Promise<void> {
+  const { connections, record, random } = stage;
+  const call = (name: string, text: string, values: unknown[] = []) =>
+    guard(record, name, () => connections.control.pool.query(text, values));
+  await repeatedly(stage, 'healing', [50, 300], async () => {
+    const agentId = `agent-${random.between(0, 7)}`;
+    await call('pause', `select executor.pause_queue('side')`);
+    await call('drain', 'select executor.drain_agent($1)', [agentId]);
+    await pause(stage, 0, 200);
+    await call('resume', `select executor.resume_queue('side')`);
+    await call('resume', 'select executor.resume_agent($1)', [agentId]);
+    record.count('held up');
+  });
+}
 
 /** Ends one of the hammer's own backends, in whatever it does. */
 export async function terminate(stage: Stage): Promise<void> {

@@ -1,13 +1,15 @@
 // What the hammer itself knows: what was acknowledged, handed out, executed and accepted. Whatever
 // contradicts the ledger's promises is a violation, and the first one ends the run.
 
-import type { ClaimedCommand } from '../../db/queue.ts';
+import type { AttemptKey } from '../../db/agents.ts';
 
 export interface Spec {
   id: string;
   delivery: 'at_least_once' | 'at_most_once';
   concurrencyKey?: string;
   idempotencyKey?: string;
+  queue?: string;
+  target?: { agentId: string };
   [option: string]: unknown;
 }
 
@@ -94,7 +96,10 @@ export class Record {
     this.note(id, `submitted ${JSON.stringify(rest)}`);
   }
 
-  handOut(command: ClaimedCommand, owner: { agentId: string; session: string }): void {
+  handOut(command: AttemptKey, owner: { agentId: string; session: string }): void {
+    const { target } = this.submitted.get(command.id) ?? {};
+    if (target && target.agentId !== owner.agentId)
+      this.violation(`${owner.agentId} claimed what is meant for ${target.agentId}`, command.id);
     const key = `${command.id}/${command.attempt}`;
     this.note(command.id, `attempt ${command.attempt} handed to ${owner.agentId} ${owner.session}`);
     if (this.handedOut.has(key)) this.violation(`attempt ${key} was handed out twice`, command.id);
@@ -102,7 +107,7 @@ export class Record {
     this.count('handed out');
   }
 
-  execute({ id, attempt }: ClaimedCommand): void {
+  execute({ id, attempt }: AttemptKey): void {
     const times = (this.executed.get(id) ?? 0) + 1;
     this.executed.set(id, times);
     const execution = { id, startedAtMs: performance.now(), sentAtMs: Infinity };

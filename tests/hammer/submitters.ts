@@ -3,6 +3,7 @@
 import { DatabaseError } from 'pg';
 import { v7 } from 'uuid';
 import { guard } from './connections.ts';
+import { TARGETS } from './fleet.ts';
 import type { Spec } from './record.ts';
 import { pause, repeatedly, strikes, type Stage } from './stage.ts';
 
@@ -98,8 +99,10 @@ function isState(error: unknown, code: string): boolean {
 function draw({ random }: Stage, withKeys: boolean): Spec {
   return {
     id: v7(),
-    type: 'DELAY',
+    type: random.chance(0.8) ? 'DELAY' : 'HTTP_GET_JSON',
     payload: { ms: 0 },
+    ...(random.chance(0.3) && { queue: 'side' }),
+    ...(random.chance(0.15) && { target: { agentId: `agent-${random.between(0, TARGETS - 1)}` } }),
     priority: random.chance(0.2) ? random.between(-3, 3) : 0,
     delivery: random.chance(0.4) ? ('at_most_once' as const) : ('at_least_once' as const),
     maxAttempts: random.between(1, 3),
