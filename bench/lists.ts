@@ -86,12 +86,13 @@ async function fill(client: Client): Promise<void> {
   await client.query(`
     alter table executor.commands set (autovacuum_enabled = false);
     insert into executor.commands (
-      id, type, status, payload, result, error, attempt, agent_id, session, claim_no, timeout,
+      id, type, lane, status, payload, result, error, attempt, agent_id, session, claim_no, timeout,
       created_at, updated_at, started_at, deadline_at, finished_at, tags
     )
     select
       executor.uuid_v7(),
-      case when n % ${COMMANDS / 4} = 7 then 'RARE' when n % 3 = 0 then 'HTTP_GET_JSON' else 'DELAY' end,
+      numbered.type,
+      lanes.name,
       status,
       jsonb_build_object('ms', n, 'note', repeat('x', 60)),
       case when status = 'COMPLETED' then jsonb_build_object('ok', true, 'tookMs', n) end,
@@ -111,6 +112,8 @@ async function fill(client: Client): Promise<void> {
       select
         n,
         now() - interval '1 day' + n * interval '80 milliseconds' as created_at,
+        case when n % ${COMMANDS / 4} = 7 then 'RARE' when n % 3 = 0 then 'HTTP_GET_JSON' else 'DELAY' end
+          as type,
         case
           when n between 10 and 300 then 'PENDING'
           when n % ${COMMANDS / 5} = 11 then 'FAILED'
@@ -118,7 +121,10 @@ async function fill(client: Client): Promise<void> {
           else 'COMPLETED'
         end::executor.command_status as status
       from generate_series(1, ${COMMANDS}) as n
-    ) as numbered;
+    ) as numbered
+    -- What has ended may be of a type that is no more, and needs no lane.
+    left join executor.lanes
+      on lanes.type = numbered.type and lanes.queue = 'default' and lanes.agent_id = '';
     select executor.write_tickets(array_agg(id)) from executor.commands
     where status in ('PENDING', 'RUNNING');`);
 }

@@ -17,9 +17,18 @@ export interface ClaimRequest extends Partial<Subscription> {
   limit: number;
 }
 
+const ANSWERS = [
+  'claimed',
+  'draining',
+  'superseded',
+  'unknown_agent',
+  'has_session',
+  'busy',
+] as const;
+
 /** What came of it: `session`, `queues` and `types` are what the request comes down to. */
 export interface ClaimAnswer extends Subscription {
-  answer: 'claimed' | 'draining' | 'superseded' | 'unknown_agent' | 'has_session';
+  answer: (typeof ANSWERS)[number];
   session: string;
   commands: Command[];
   /** Whether there is work beyond its limit. */
@@ -27,7 +36,7 @@ export interface ClaimAnswer extends Subscription {
 }
 
 const Row = z.object({
-  answer: z.enum(['claimed', 'draining', 'superseded', 'unknown_agent', 'has_session']),
+  answer: z.enum(ANSWERS),
   session: z.string().nullable(),
   queues: z.array(z.string()),
   types: z.array(z.string()),

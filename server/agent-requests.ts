@@ -2,15 +2,20 @@
 // those of the ledger's constraints.
 
 import { z } from 'zod';
+import type { AttemptKey } from '../db/agents.ts';
 import { EXPECTED_NAME, EXPECTED_TYPE_NAME, NAME, TYPE_NAME } from '../db/names.ts';
 import { DEFAULT_QUEUE } from '../db/work.ts';
-import { wholeNumber } from './new-command.ts';
+import { countCharacters, wholeNumber } from './new-command.ts';
 
 export const LONGEST_POLL_SECONDS = 60;
 const LONGEST_HELD_BEAT_SECONDS = 30;
 const MOST_ITEMS = 1_000;
 const MOST_NAMES = 100;
 const THIRTY_DAYS_MS = 30 * 24 * 60 * 60 * 1_000;
+
+/** As the ledger's constraints have them. */
+const LINE_CHARACTERS = 2_000;
+const PROGRESS_CHARACTERS = 500;
 
 /** What a simple client can carry out unless it says so. */
 const SIMPLE_TYPES = ['DELAY', 'HTTP_GET_JSON'];
@@ -32,8 +37,8 @@ export const nextQuery = z.strictObject({
   session: session.exactOptional(),
   claimNo: digits(Number.MAX_SAFE_INTEGER).exactOptional(),
   wait: digits(LONGEST_POLL_SECONDS).default(0),
-  queues: listed(queues).exactOptional(),
-  types: listed(types).exactOptional(),
+  queues: listed(queues, NAME),
+  types: listed(types, TYPE_NAME),
 });
 
 /** `POST /commands/claim`. */
@@ -63,7 +68,7 @@ const attemptKey = z.strictObject(
 
 const failure = z.strictObject(
   {
-    message: z.string('expected text').max(10_000, 'expected at most 10000 characters'),
+    message: text(10_000),
     code: z
       .string('expected text')
       .regex(/^[\w.-]{1,64}$/, 'expected 1 to 64 of the characters A-Z a-z 0-9 . _ -')
@@ -100,19 +105,23 @@ export const resultBody = z
   .refine(({ outcome, error }) => outcome === undefined || error !== undefined, {
     path: ['outcome'],
     error: 'expected only with an error',
+  })
+  .meta({
+    oneOf: [
+      { required: ['result'], properties: { result: { not: { type: 'null' } } } },
+      { required: ['error'] },
+    ],
+    dependentRequired: { outcome: ['error'] },
   });
 
 const contract = z.strictObject(
   {
     type: typeName,
-    description: z
-      .string('expected text')
-      .max(1_000, 'expected at most 1000 characters')
-      .default(''),
+    description: text(10_000).default(''),
     payloadSchema: schema(),
     resultSchema: schema().default({}),
     defaultTimeoutMs: wholeNumber(1, THIRTY_DAYS_MS).default(60_000),
-    timeoutPayloadKey: z.string('expected text').max(100).nullable().default(null),
+    timeoutPayloadKey: text(100).nullable().default(null),
   },
   'expected an object with type and payloadSchema',
 );
@@ -125,12 +134,14 @@ export const registration = z.strictObject(
     concurrency: wholeNumber(1, MOST_ITEMS).default(1),
     queues: queues.default([DEFAULT_QUEUE]),
     types: types.default(SIMPLE_TYPES),
-    host: label().nullable().default(null),
+    host: text(200).nullable().default(null),
     pid: wholeNumber(0, 2 ** 31 - 1)
       .nullable()
       .default(null),
-    version: label().nullable().default(null),
-    contracts: list(contract, 'contracts', 0, MOST_NAMES).default([]),
+    version: text(200).nullable().default(null),
+    contracts: once(list(contract, 'contracts', 0, MOST_NAMES), ({ type }) => type, [
+      'type',
+    ]).default([]),
   },
   'expected an object',
 );
@@ -168,26 +179,34 @@ const report = z.discriminatedUnion(
 
 /** `POST /agents/:id/results`. */
 export const resultsBody = z.strictObject(
-  { session, reports: list(report, 'reports', 1, MOST_ITEMS) },
+  { session, reports: once(list(report, 'reports', 1, MOST_ITEMS), keyOf) },
   'expected an object with session and reports',
 );
 
-const line = z.strictObject({
-  no: wholeNumber(1, 1_000),
-  line: z.string('expected text').max(4_000, 'expected at most 2000 characters'),
-});
+const line = z.strictObject(
+  { no: wholeNumber(1, 1_000), line: text(LINE_CHARACTERS) },
+  'expected an object with no and line',
+);
 
-const progressReport = z.strictObject({
-  id: commandId,
-  attempt,
-  progress: z.number('expected a number').min(0).max(1).nullable().exactOptional(),
-  message: z.string('expected text').max(500).nullable().exactOptional(),
-  lines: list(line, 'lines', 0, MOST_ITEMS).exactOptional(),
-});
+const share = z
+  .number('expected a number')
+  .min(0, 'expected at least 0')
+  .max(1, 'expected at most 1');
+
+const progressReport = z.strictObject(
+  {
+    id: commandId,
+    attempt,
+    progress: share.nullable().exactOptional(),
+    message: text(PROGRESS_CHARACTERS).nullable().exactOptional(),
+    lines: list(line, 'lines', 0, MOST_ITEMS).exactOptional(),
+  },
+  'expected an object with id, attempt',
+);
 
 /** `POST /agents/:id/progress`. */
 export const progressBody = z.strictObject(
-  { session, reports: list(progressReport, 'reports', 1, MOST_ITEMS) },
+  { session, reports: once(list(progressReport, 'reports', 1, MOST_ITEMS), keyOf) },
   'expected an object with session and reports',
 );
 
@@ -205,33 +224,58 @@ function schema() {
   return z.record(z.string(), z.unknown(), 'expected a JSON Schema, as an object');
 }
 
-function label() {
-  return z.string('expected text').max(200, 'expected at most 200 characters');
+/** Characters are code points, as they are in the database. */
+function text(most: number) {
+  return z
+    .string('expected text')
+    .refine((given) => countCharacters(given, most) <= most, `expected at most ${most} characters`)
+    .meta({ maxLength: most });
 }
 
 function names(name: z.ZodType<string>, what: string) {
-  return list(name, `names of ${what}`, 1, MOST_NAMES).refine(
-    (all) => new Set(all).size === all.length,
-    'expected each once',
-  );
+  return once(list(name, `names of ${what}`, 1, MOST_NAMES), (one) => one);
 }
 
 /** Counted before they are looked at. */
 function list<T>(item: z.ZodType<T>, what: string, least: number, most: number) {
-  return z
-    .custom<unknown>(
-      (value) => Array.isArray(value) && value.length >= least && value.length <= most,
-      `expected a list of ${least} to ${most} ${what}`,
-    )
-    .pipe(z.array(item));
+  const counted = (value: unknown, ctx: z.RefinementCtx): unknown => {
+    if (Array.isArray(value) && value.length >= least && value.length <= most) return value;
+    ctx.addIssue({ code: 'custom', message: `expected a list of ${least} to ${most} ${what}` });
+    return z.NEVER;
+  };
+  return z.preprocess(counted, z.array(item)).meta({ minItems: least, maxItems: most });
 }
 
-/** A list in a query: with commas between. */
-function listed(all: ReturnType<typeof names>) {
+/** A list in which no two items have the same key; the second one, or its member, is at fault. */
+function once<T>(all: z.ZodType<T[]>, key: (item: T) => string, member: string[] = []) {
+  return all
+    .superRefine((items, ctx) => {
+      const seen = new Set<string>();
+      for (const [i, item] of items.entries()) {
+        if (seen.has(key(item)))
+          ctx.addIssue({ code: 'custom', path: [i, ...member], message: 'expected each once' });
+        seen.add(key(item));
+      }
+    })
+    .meta({ uniqueItems: true });
+}
+
+function keyOf({ id, attempt }: AttemptKey): string {
+  return `${id} ${attempt}`;
+}
+
+/** A list in a query, if it is there: with commas between. */
+function listed(all: ReturnType<typeof names>, name: RegExp) {
+  const items = { type: 'string' as const, pattern: name.source };
   return z
     .string()
-    .transform((text): unknown => text.split(','))
-    .pipe(all);
+    .transform((given): unknown => given.split(','))
+    .pipe(all)
+    .exactOptional()
+    .meta({
+      param: { explode: false },
+      override: { type: 'array', items, minItems: 1, maxItems: MOST_NAMES, uniqueItems: true },
+    });
 }
 
 function digits(most: number) {
@@ -240,5 +284,6 @@ function digits(most: number) {
     .string()
     .regex(/^\d{1,16}$/, expected)
     .transform(Number)
-    .pipe(z.number().max(most, expected));
+    .pipe(z.number().max(most, expected))
+    .meta({ type: 'integer', minimum: 0, maximum: most });
 }

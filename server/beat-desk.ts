@@ -20,6 +20,7 @@ export interface BeatRequest extends Identity {
 }
 
 const MOST_OWNERS = 200;
+const MOST_TOLD = 10_000;
 
 interface Held {
   session: string;
@@ -86,8 +87,12 @@ export class BeatDesk {
     const isNews = toEnd.some((id) => !before?.has(id));
     const runs = new Set(running.map(({ id }) => id));
     const told = new Set([...(before ?? []), ...toEnd].filter((id) => runs.has(id)));
-    if (told.size > 0) this.#told.set(session, told);
-    else this.#told.delete(session);
+    this.#told.delete(session);
+    if (told.size === 0) return isNews;
+    this.#told.set(session, told);
+    // One that died is never heard of again: the one that was told longest ago is forgotten.
+    const [first] = this.#told.keys();
+    if (this.#told.size > MOST_TOLD && first !== undefined) this.#told.delete(first);
     return isNews;
   }
 

@@ -14,6 +14,7 @@
 // A poll looks before it waits, and what is announced while it looks makes it look again: nothing is
 // missed. What was claimed for an agent that has gone away in the meantime is taken back at once.
 
+import { setTimeout as pause } from 'node:timers/promises';
 import type { Subscription } from '../db/agents.ts';
 import { Batcher } from '../db/batcher.ts';
 import {
@@ -35,7 +36,10 @@ const MOST_A_STATEMENT = 100;
 const MOST_WAITING = 10_000;
 const KEEP_ALIVE_MS = 5_000;
 
-/** How often taking back is tried: beyond that, the agent's beats or its attempts' deadlines see to it. */
+/**
+ * How often something is tried. Beyond that, what is to be taken back is for the agent's beats or its
+ * attempts' deadlines.
+ */
 const MOST_TRIES = 8;
 
 /** Why a waiter is woken: work may wait for it, or it is to wait no more. */
@@ -109,7 +113,7 @@ export class ClaimDesk {
         return await takeBack(this.#database.pool, session, commands);
       } catch (error) {
         this.#log.warn({ err: error, session }, 'could not take back what was not delivered');
-        await new Promise((resolve) => setTimeout(resolve, jitteredBackoffMs(tries)));
+        await pause(jitteredBackoffMs(tries));
       }
     }
   }
@@ -148,7 +152,7 @@ export class ClaimDesk {
   }
 
   async #look(request: ClaimRequest, signal: AbortSignal): Promise<ClaimAnswer> {
-    const answer = await this.#claims.add(request);
+    const answer = await this.#ask(request, signal);
     const { commands, session } = answer;
     if (commands.length > 0 && signal.aborted) {
       await this.takeBack(session, commands);
@@ -158,6 +162,16 @@ export class ClaimDesk {
       for (const lane of new Set(commands.map(({ queue, type }) => `${queue} ${type}`)))
         this.#wake(lane, 2);
     return answer;
+  }
+
+  /** One whose row somebody holds, its own earlier poll at another server say, asks again. */
+  async #ask(request: ClaimRequest, signal: AbortSignal): Promise<ClaimAnswer> {
+    for (let tries = 1; ; tries += 1) {
+      const answer = await this.#claims.add(request);
+      if (answer.answer !== 'busy') return answer;
+      if (tries === MOST_TRIES || signal.aborted) throw busy();
+      await pause(20 * tries);
+    }
   }
 
   #know(waiter: Waiter, { session, queues, types, answer }: ClaimAnswer): void {
@@ -245,6 +259,14 @@ const NOTHING: Subscription = { queues: [], types: [] };
 function dismiss(waiter: Waiter): void {
   waiter.isOver = true;
   waiter.wake?.('over');
+}
+
+function busy(): Problem {
+  const detail = 'Something else goes on with this agent; ask again.';
+  return new Problem(503, 'agent_busy', detail, {
+    errors: [{ pointer: '#/agentId', detail }],
+    headers: { 'Retry-After': '1' },
+  });
 }
 
 function tooMany(): Problem {

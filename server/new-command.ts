@@ -148,6 +148,6 @@ export function wholeNumber(least: number, most: number) {
 }
 
 // Code points. Long text is not taken apart to be counted.
-function countCharacters(text: string, most: number): number {
+export function countCharacters(text: string, most: number): number {
   return text.length > 2 * most ? Infinity : Array.from(text).length;
 }

@@ -168,7 +168,10 @@ const PROBLEMS = {
   400: refusal('BadRequest', 'The request is wrong; `errors` says what and where.'),
   404: refusal('NotFound', 'There is nothing of this id or name.'),
   409: refusal('Conflict', 'What is there already does not allow this.', ['Retry-After']),
-  413: refusal('TooLarge', 'The body is larger than 1 MiB, or 8 MiB for a batch.'),
+  413: refusal(
+    'TooLarge',
+    'The body is larger than what is taken here, mostly 1 MiB; `errors` says how much.',
+  ),
   415: refusal('UnsupportedMediaType', 'The body is not plain JSON in UTF-8.'),
   422: refusal(
     'Unprocessable',

@@ -68,7 +68,7 @@ export const sessionPaths = {
       tags: ['Agents over HTTP'],
       summary: 'Report what an attempt came to',
       description:
-        'A result, or an error, with which the attempt failed. A result that the schema of its type ' +
+        'Either a result, or an error, with which the attempt failed. A result that the schema of its type ' +
         'refuses fails the attempt too (422).',
       requestParams: { path: z.object({ id: commandIdInPath }), header },
       requestBody: body(resultBody, { agentId: 'my-agent', attempt: 1, result: { ok: true } }),
@@ -85,7 +85,8 @@ export const sessionPaths = {
       summary: 'Register an agent’s session',
       description:
         'It becomes the agent’s one live session: an older one is superseded, and what that ran is offered ' +
-        'again. Its own types come with their contracts.',
+        'again. It claims from the queue `default`, and `DELAY` and `HTTP_GET_JSON` only, unless it says ' +
+        'otherwise. Its own types come with their contracts.',
       requestParams: { header },
       requestBody: body(registration, { agentId: 'my-agent', concurrency: 5 }),
       responses: {
@@ -134,7 +135,8 @@ export const sessionPaths = {
       operationId: 'reportResults',
       tags: ['Agents over HTTP'],
       summary: 'Report what many attempts came to',
-      description: 'All or nothing, where the answer is no 200. A repeat changes nothing.',
+      description:
+        'Each attempt once. All or nothing, where the answer is no 200. A repeat changes nothing.',
       requestParams: one,
       requestBody: body(resultsBody, {
         session: SESSION,
@@ -148,6 +150,7 @@ export const sessionPaths = {
       operationId: 'reportProgress',
       tags: ['Agents over HTTP'],
       summary: 'Say how far attempts are',
+      description: 'Each attempt once. What is `busy` was not taken in: say it again.',
       requestParams: one,
       requestBody: body(progressBody, {
         session: SESSION,

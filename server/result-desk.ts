@@ -28,6 +28,8 @@ export class ResultDesk {
   readonly #pool: pg.Pool;
   readonly #results: Payloads;
   readonly #reports: Batcher<ClientReport, Reported | Problem>;
+  /** By command, the last report that is on its way. */
+  readonly #onTheirWay = new Map<string, Promise<unknown>>();
 
   constructor({ pool, kysely }: Database, log: Logger) {
     this.#pool = pool;
@@ -38,14 +40,26 @@ export class ResultDesk {
   }
 
   /**
-   * One report, of an agent that may know neither its session nor the attempt.
+   * One report, of an agent that may know neither its session nor the attempt. Reports of one command
+   * take turns: of two in one statement that contradict each other, both would count as accepted.
    *
    * @throws Problem 422 when it cannot be stored; or that the database is away.
    */
   async report(report: ClientReport): Promise<Reported> {
-    const reported = await this.#reports.add(report);
-    if (reported instanceof Problem) throw reported;
-    return reported;
+    const { id } = report;
+    const earlier = this.#onTheirWay.get(id);
+    const own = (earlier ?? Promise.resolve()).then(
+      () => this.#reports.add(report),
+      () => this.#reports.add(report),
+    );
+    this.#onTheirWay.set(id, own);
+    try {
+      const reported = await own;
+      if (reported instanceof Problem) throw reported;
+      return reported;
+    } finally {
+      if (this.#onTheirWay.get(id) === own) this.#onTheirWay.delete(id);
+    }
   }
 
   /**
@@ -97,17 +111,14 @@ interface Checked<R> {
   faults: Fault[];
 }
 
-function refuse<R extends Report | ClientReport>(
-  { result: _, ...report }: R & { result: unknown },
-  faults: Fault[],
-): R {
+function refuse<R extends Report | ClientReport>(report: R, faults: Fault[]): R {
   const message = faults.map(({ pointer, detail }) => `${pointer}: ${detail}`).join('; ');
   const error = {
     code: 'invalid_result',
-    message: message.slice(0, MESSAGE_CHARACTERS),
+    message: message.slice(0, MESSAGE_CHARACTERS).toWellFormed(),
     retryable: false,
   };
-  return { ...report, outcome: 'failed', error } as unknown as R;
+  return { ...report, outcome: 'failed', error, result: undefined } as unknown as R;
 }
 
 async function storable<T>(act: () => Promise<T>): Promise<T> {

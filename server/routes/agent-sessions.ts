@@ -2,6 +2,7 @@
 
 import { randomUUID } from 'node:crypto';
 import type { Router, RouterContext } from '@koa/router';
+import type pg from 'pg';
 import type { z } from 'zod';
 import {
   registerAgent,
@@ -10,7 +11,7 @@ import {
   signOff,
   type BeatAnswer,
 } from '../../db/agents.ts';
-import { publishTypes } from '../../db/command-types.ts';
+import { publishTypes, type CommandTypeDefinition } from '../../db/command-types.ts';
 import { readAgentTimes } from '../../db/agent-states.ts';
 import type { Database } from '../../db/connect.ts';
 import { BuiltInTypeError } from '../../db/errors.ts';
@@ -56,7 +57,7 @@ export function addAgentSessionRoutes(
       ...info
     } = parse(registration, parseJson(await readBody(ctx)), WRONG);
     assertSchemas(contracts);
-    await publish(contracts);
+    await publish(pool, contracts);
     const takenBack = await surely(() => registerAgent(pool, { agentId, session }, info));
     ctx.status = 201;
     ctx.set('Location', `agents/${agentId}`);
@@ -114,16 +115,17 @@ export function addAgentSessionRoutes(
     ctx.status = 204;
     return null;
   });
+}
 
-  async function publish(contracts: Parameters<typeof publishTypes>[1]): Promise<void> {
-    try {
-      await surely(() => publishTypes(pool, contracts));
-    } catch (error) {
-      if (!(error instanceof BuiltInTypeError)) throw error;
-      const index = contracts.findIndex(({ type }) => type === error.type);
-      const errors = [{ pointer: `#/contracts/${index}/type`, detail: error.message }];
-      throw new Problem(409, 'type_is_built_in', `The ${error.message}.`, { cause: error, errors });
-    }
+/** @throws Problem 409 for a type that came with this code. */
+async function publish(pool: pg.Pool, contracts: CommandTypeDefinition[]): Promise<void> {
+  try {
+    await surely(() => publishTypes(pool, contracts));
+  } catch (error) {
+    if (!(error instanceof BuiltInTypeError)) throw error;
+    const index = contracts.findIndex(({ type }) => type === error.type);
+    const errors = [{ pointer: `#/contracts/${index}/type`, detail: error.message }];
+    throw new Problem(409, 'type_is_built_in', `The ${error.message}.`, { cause: error, errors });
   }
 }
 

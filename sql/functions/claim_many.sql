@@ -9,11 +9,14 @@
 --   superseded     a newer session is this agent
 --   unknown_agent  there is no such agent, or it has signed off: it has to register
 --   has_session    a request without a session, for an agent that has one
+--   busy           somebody holds the agent's row: ask again
 --
 -- A claim is a sign of life. A simple client has no session: it polls, runs what it gets, reports, and
 -- never beats, so that its attempts' deadlines judge it. Its first poll registers it, under a session that
 -- it does not know of; the answer says which. One that polls while it owns commands has restarted: those
 -- attempts are closed as lost, and it gets them again first.
+--
+-- Waits for nobody's row: one agent's must not hold up the others.
 --
 -- Lock order: agents by id, then tickets by id, then commands.
 create or replace function executor.claim_many(p_requests jsonb)
@@ -63,7 +66,17 @@ begin
   loop
     v_answer := 'claimed';
     v_owned := null;
-    select * into v_agent from executor.agents a where a.id = v_request.agent_id for no key update;
+    if v_request.session is null then
+      select * into v_agent
+      from executor.agents a
+      where a.id = v_request.agent_id
+      for no key update skip locked;
+      if not found and exists (select from executor.agents a where a.id = v_request.agent_id) then
+        v_answer := 'busy';
+      end if;
+    else
+      select * into v_agent from executor.agents a where a.id = v_request.agent_id;
+    end if;
     v_session := v_agent.session;
     v_queues := case
       when v_request.queues is null then coalesce(v_agent.queues, '{default}')
@@ -74,7 +87,9 @@ begin
       else array(select jsonb_array_elements_text(v_request.types))
     end;
 
-    if v_request.session is not null then
+    if v_answer = 'busy' then
+      null;
+    elsif v_request.session is not null then
       if v_agent.id is null
         or (v_agent.session = v_request.session and v_agent.signed_off_at is not null) then
         v_answer := 'unknown_agent';
@@ -83,7 +98,12 @@ begin
       else
         update executor.agents a
         set beat_at = clock_timestamp(), beat_clock = executor.observed_ms(), lost_at = null
-        where a.id = v_request.agent_id;
+        where a.id in (
+          select same.id
+          from executor.agents same
+          where same.id = v_request.agent_id and same.session = v_request.session
+          for no key update skip locked
+        );
       end if;
     elsif v_agent.beats and v_agent.lost_at is null and v_agent.signed_off_at is null then
       v_answer := 'has_session';
@@ -194,4 +214,4 @@ end
 $$;
 comment on function executor.claim_many(jsonb) is
   'Claims for many agents at once: [{"agentId", "session"?, "claimNo"?, "queues"?, "types"?, "limit"}]; '
-  'answers claimed, draining, superseded, unknown_agent or has_session, and the commands, for each.';
+  'answers claimed, draining, superseded, unknown_agent, has_session or busy, and the commands, for each.';

@@ -234,16 +234,16 @@ const finishReports = async (agent: Session, commands: AttemptKey[]) =>
     ),
   ]);
 
-describe('an open poll is a sign of life', () => {
-  async function isKeptAlive({ agentId, session }: Session): Promise<boolean> {
-    await query('update executor.agents set beat_clock = beat_clock - 3600000');
-    await query('select executor.keep_alive($1)', [JSON.stringify({ [agentId]: session })]);
-    const [row] = await query(
-      'select executor.observed_ms() - beat_clock < 60000 as yes from executor.agents',
-    );
-    return row?.['yes'] === true;
-  }
+async function isKeptAlive({ agentId, session }: Session): Promise<boolean> {
+  await query('update executor.agents set beat_clock = beat_clock - 3600000');
+  await query('select executor.keep_alive($1)', [JSON.stringify({ [agentId]: session })]);
+  const [row] = await query(
+    'select executor.observed_ms() - beat_clock < 60000 as yes from executor.agents',
+  );
+  return row?.['yes'] === true;
+}
 
+describe('an open poll is a sign of life', () => {
   test('but not of one that beats by itself, while it runs something', async () => {
     await using agent = await startSession(database());
     await submit('DELAY');

@@ -258,7 +258,7 @@ function forged(createdAt: string, id = '0198a0de-0000-7000-8000-000000000001'):
 
 describe('GET /commands/:id answers 404 to', () => {
   test.each([
-    'next',
+    'next%00',
     '1',
     '0198a0de-0000-7000-8000-000000000001',
     '0198a0de-0000-7000-8000-00000000000g',

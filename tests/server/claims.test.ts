@@ -5,6 +5,7 @@ import { connect as connectSocket } from 'node:net';
 import { beforeEach, describe, expect, test, vi } from 'vitest';
 import { emptyLedger, useDatabase } from '../support/database.ts';
 import { send, sessionClient, simpleClient } from '../support/client.ts';
+import { expectProblem } from '../support/problems.ts';
 import { post, startServer, submit, useServer } from '../support/server.ts';
 import { row, startSession } from '../support/session.ts';
 
@@ -219,19 +220,19 @@ describe('waiting for work', () => {
     const polled = fetch(`${url()}/commands/next?agentId=away&wait=30`, { signal: abort.signal });
     await untilWaiting(1);
     abort.abort();
-    await expect(polled).rejects.toThrow();
+    await expect(polled).rejects.toThrow('abort');
     const id = await delay();
     const other = await simpleClient(url, 'other').next('&wait=5');
     expect(other.body).toMatchObject({ id });
   });
 
   test('what is claimed for one that goes away in that moment goes back at once', async () => {
-    // Its row is locked, so that the claim waits, and with it the answer.
+    // What a claim has to read is locked, so that it waits, and with it the answer.
     const blocker = await database().pool.connect();
     try {
       await simpleClient(url, 'away').next();
       const id = await delay();
-      await blocker.query(`begin; select from executor.agents where id = 'away' for update`);
+      await blocker.query('begin; lock table executor.lanes in access exclusive mode');
       const abort = new AbortController();
       const polled = fetch(`${url()}/commands/next?agentId=away`, { signal: abort.signal });
       await vi.waitFor(async () =>
@@ -242,7 +243,7 @@ describe('waiting for work', () => {
         ).toHaveLength(1),
       );
       abort.abort();
-      await expect(polled).rejects.toThrow();
+      await expect(polled).rejects.toThrow('abort');
       await blocker.query('commit');
       await vi.waitFor(async () => {
         const { status, attempt } = await row(database(), id);
@@ -251,6 +252,23 @@ describe('waiting for work', () => {
       expect(await query('select outcome from executor.attempts')).toEqual([
         { outcome: 'unstarted' },
       ]);
+    } finally {
+      await blocker.query('rollback');
+      blocker.release();
+    }
+  });
+
+  test('an agent whose row somebody holds does not hold up the others', async () => {
+    await simpleClient(url, 'held').next();
+    const blocker = await database().pool.connect();
+    try {
+      await blocker.query(`begin; select from executor.agents where id = 'held' for update`);
+      const held = simpleClient(url, 'held').next('&wait=5');
+      const id = await delay();
+      expect((await simpleClient(url, 'other').next('&wait=5')).body.id).toBe(id);
+      await blocker.query('commit');
+      const next = await delay();
+      expect((await held).body.id).toBe(next);
     } finally {
       await blocker.query('rollback');
       blocker.release();
@@ -445,7 +463,7 @@ describe('agents with a session', () => {
     ['an id with a quote', { agentId: `a'b` }, 400, '#/agentId'],
     ['no concurrency', { concurrency: 0 }, 400, '#/concurrency'],
     ['a queue with a NUL', { queues: ['a\0'] }, 400, '#'],
-    ['a queue twice', { queues: ['a', 'a'] }, 400, '#/queues'],
+    ['a queue twice', { queues: ['a', 'a'] }, 400, '#/queues/1'],
     ['a type with a space', { types: ['A B'] }, 400, '#/types/0'],
     ['a session that is no UUID', { session: 'x' }, 400, '#/session'],
     [
@@ -476,7 +494,7 @@ test.each([
   ['agentId=%00', '#/query/agentId'],
   [`agentId=${'x'.repeat(65)}`, '#/query/agentId'],
   ['agentId=a&queues=', '#/query/queues/0'],
-  ['agentId=a&queues=a,a', '#/query/queues'],
+  ['agentId=a&queues=a,a', '#/query/queues/1'],
   ['agentId=a&types=A%00', '#/query/types/0'],
   [`agentId=a&types=${'x'.repeat(65)}`, '#/query/types/0'],
   ['agentId=a&wait=-1', '#/query/wait'],
@@ -490,4 +508,245 @@ test.each([
   expect(status).toBe(400);
   expect(body).toMatchObject({ errors: [{ pointer }] });
   expect(await query('select from executor.agents')).toEqual([]);
+});
+
+// Each row: what is wrong, the bytes of the result, the pointer.
+const results: [string, string, string][] = [
+  ['nested 65 deep', '['.repeat(64) + ']'.repeat(64), `#/result${'/0'.repeat(63)}`],
+  ['with NUL in text', '{"a":["\\u0000"]}', '#/result/a/0'],
+  ['with NUL in a name', '{"a\\u0000":1}', '#/result/a%00'],
+  ['with half a surrogate pair', '"\\ud800"', '#/result'],
+  ['with __proto__', '{"__proto__":1}', '#/result/__proto__'],
+  ['with a number beyond range', '[1e400]', '#/result/0'],
+];
+
+/** The attempt goes on, and a good result is taken. */
+async function expectGoodResult(id: string, agentId: string): Promise<void> {
+  expect(await row(database(), id)).toMatchObject({ status: 'RUNNING', attempt: 1 });
+  const { status } = await simpleClient(url, agentId).report(id, { result: DELAY_RESULT });
+  expect(status).toBe(200);
+}
+
+/** Puts a result as it stands. */
+function putResult(id: string, body: string): Promise<Response> {
+  const headers = { 'Content-Type': 'application/json' };
+  return fetch(`${url()}/commands/${id}/result`, { method: 'PUT', headers, body });
+}
+
+describe('results that cannot be taken in leave the attempt as it is', () => {
+  test.each(results)('%s', async (_, result, pointer) => {
+    const id = await delay();
+    await simpleClient(url, 'X').next();
+    const response = await putResult(id, `{"agentId":"X","result":${result}}`);
+    const problem = await expectProblem(response, 400);
+    expect(problem).toMatchObject({ code: 'unacceptable_json', errors: [{ pointer }] });
+    await expectGoodResult(id, 'X');
+  });
+
+  test('of nine megabytes', async () => {
+    const id = await delay();
+    await simpleClient(url, 'X').next();
+    const body = JSON.stringify({ agentId: 'X', result: 'x'.repeat(9 * 1024 * 1024) });
+    const problem = await expectProblem(await putResult(id, body), 413);
+    expect(problem).toMatchObject({ code: 'body_too_large', errors: [{ pointer: '#' }] });
+    await expectGoodResult(id, 'X');
+  });
+
+  test('among others, which are not taken in then either', async () => {
+    const agent = await sessionClient(url);
+    const ids = [await delay(), await delay()];
+    await agent.claim({ limit: 2 });
+    const reports = ids.map((id) => ({ id, attempt: 1, outcome: 'completed', result: '\0' }));
+    reports[0]!.result = 'fine';
+    const answer = await agent.say('results', { reports });
+    expect(answer).toMatchObject({ status: 400, body: { code: 'unacceptable_json' } });
+    expect(answer.body['errors']).toMatchObject([{ pointer: '#/reports/1/result' }]);
+    for (const id of ids) await expectGoodResult(id, agent.agentId);
+  });
+});
+
+describe('results of what has ended', () => {
+  const error = { message: 'no luck', retryable: false };
+  const endings: [string, object, object][] = [
+    ['COMPLETED', { result: DELAY_RESULT }, { result: { ok: true, tookMs: 2 } }],
+    ['FAILED', { error }, { error: { ...error, message: 'other words' } }],
+    ['CANCELLED', { outcome: 'cancelled', error }, { error }],
+  ];
+
+  test.each(endings)('%s: the same again is the same, another is refused', async (...ending) => {
+    const [status, report, other] = ending;
+    const { agentId, session, ...agent } = await sessionClient(url);
+    const id = await delay();
+    await agent.claim();
+    if (status === 'CANCELLED') await send(url(), 'POST', `/commands/${id}/cancel`);
+    const put = (from: object) => send(url(), 'PUT', `/commands/${id}/result`, from);
+    const whole = { agentId, session, attempt: 1 };
+    for (let i = 0; i < 2; i += 1)
+      expect(await put({ ...whole, ...report })).toMatchObject({ status: 200 });
+    for (const late of [other, { result: { ok: true, tookMs: 3 } }])
+      expect(await put({ ...whole, ...late })).toMatchObject({
+        status: 409,
+        body: { code: 'not_owner', errors: [{ pointer: '#/path/id' }] },
+      });
+    // Who says neither attempt nor session means the attempt that runs, and none does.
+    expect(await put({ agentId, ...report })).toMatchObject({ status: 409 });
+    expect(await row(database(), id)).toMatchObject({ status, attempt: 1 });
+  });
+
+  test('of two that contradict each other at once, one counts and one is refused', async () => {
+    const ids = await Promise.all(Array.from({ length: 20 }, () => delay()));
+    await send(url(), 'POST', '/commands/claim', { agentId: 'X', limit: 20 });
+    // Those that come while the first one's statement is in flight share the next one.
+    const sent = ids.flatMap((id) =>
+      [1, 2].map((tookMs) => ({ id, result: { ok: true, tookMs } })),
+    );
+    const answers = await Promise.all(
+      sent.map(({ id, result }) => simpleClient(url, 'X').report(id, { attempt: 1, result })),
+    );
+    const taken = sent.filter((_, i) => answers[i]?.status === 200);
+    expect(taken.map(({ id }) => id).sort()).toEqual(ids.toSorted());
+    for (const { id, result } of taken) expect(await row(database(), id)).toMatchObject({ result });
+  });
+});
+
+describe('what a session says of what is not its own', () => {
+  test('changes nothing', async () => {
+    const owner = await sessionClient(url);
+    const other = await sessionClient(url);
+    const id = await delay();
+    await owner.claim();
+    const unknown = randomUUID();
+    const claims = [id, unknown].map((of) => ({ id: of, attempt: 1 }));
+    const say = (verb: string, reports: object) => other.say(verb, reports);
+    const failed = { outcome: 'failed', error: { message: 'no' } };
+    const reports = claims.map((claim) => ({ ...claim, ...failed }));
+    expect((await say('results', { reports })).body).toEqual({ answers: ['stale', 'unknown'] });
+    expect((await say('release', { claims })).body).toEqual({ answers: ['stale', 'unknown'] });
+    expect((await say('progress', { reports: claims })).body).toEqual({
+      answers: ['stale', 'stale'],
+    });
+    const beat = await say('beat', { running: claims, settledClaimNo: Number.MAX_SAFE_INTEGER });
+    expect(beat.body).toMatchObject({ revoked: [id, unknown], cancelled: [] });
+    // Another attempt than the one that runs.
+    const later = [{ id, attempt: 2 }];
+    expect((await owner.say('release', { claims: later })).body).toEqual({ answers: ['stale'] });
+    expect(await row(database(), id)).toMatchObject({ status: 'RUNNING', attempt: 1 });
+  });
+
+  test('a goodbye may be said twice, and by nobody', async () => {
+    const agent = await sessionClient(url);
+    for (let i = 0; i < 2; i += 1) expect((await agent.say('sign-off')).status).toBe(204);
+    const session = randomUUID();
+    expect((await send(url(), 'POST', '/agents/nobody/sign-off', { session })).status).toBe(204);
+  });
+
+  test.each(['%00', "a'b", 'a%22b', '%C3%A9', '%F0%9F%A6%86', 'x'.repeat(65), '%'])(
+    '/agents/%s is nobody’s',
+    async (id) => {
+      const session = randomUUID();
+      const bodies = {
+        beat: { running: [] },
+        results: { reports: [] },
+        progress: { reports: [] },
+        release: { claims: [] },
+        'sign-off': {},
+      };
+      for (const [verb, body] of Object.entries(bodies)) {
+        const answer = await send(url(), 'POST', `/agents/${id}/${verb}`, { session, ...body });
+        expect(answer).toMatchObject({ status: 404, body: { errors: [{ pointer: '#/path/id' }] } });
+      }
+    },
+  );
+
+  test('an id of 64 characters is one', async () => {
+    const agentId = 'x'.repeat(64);
+    const id = await delay();
+    expect((await simpleClient(url, agentId).next()).body).toMatchObject({ id, agentId });
+  });
+});
+
+const ONE = { id: '0198a0de-0000-7000-8000-000000000001', attempt: 1 };
+const FAILED = { ...ONE, outcome: 'failed', error: { message: 'no' } };
+const IN_CAPITALS = { ...ONE, id: ONE.id.toUpperCase() };
+const SQUARE = { type: 'SQUARE', payloadSchema: {} };
+const many = (count: number, one: object) => Array.from({ length: count }, () => one);
+const lines = (...all: object[]) => ({ reports: [{ ...ONE, lines: all }] });
+
+test.each<[string, string, object, string]>([
+  ['claimNo 2^53', '/commands/claim', { agentId: 'A', claimNo: 2 ** 53 }, '#/claimNo'],
+  ['claimNo -1', '/commands/claim', { agentId: 'A', claimNo: -1 }, '#/claimNo'],
+  ['claimNo 1.5', '/commands/claim', { agentId: 'A', claimNo: 1.5 }, '#/claimNo'],
+  ['claimNo as text', '/commands/claim', { agentId: 'A', claimNo: '1' }, '#/claimNo'],
+  ['an id of an agent in other letters', '/commands/claim', { agentId: 'é' }, '#/agentId'],
+  ['limit 0', '/commands/claim', { agentId: 'A', limit: 0 }, '#/limit'],
+  ['limit 1001', '/commands/claim', { agentId: 'A', limit: 1_001 }, '#/limit'],
+  ['wait 61', '/commands/claim', { agentId: 'A', wait: 61 }, '#/wait'],
+  ['no types', '/commands/claim', { agentId: 'A', types: [] }, '#/types'],
+  ['a type repeated', '/agents', { contracts: [SQUARE, SQUARE] }, '#/contracts/1/type'],
+  ['101 contracts', '/agents', { contracts: many(101, SQUARE) }, '#/contracts'],
+  ['settledClaimNo 2^53', 'beat', { running: [], settledClaimNo: 2 ** 53 }, '#/settledClaimNo'],
+  ['no running', 'beat', {}, '#/running'],
+  ['10,001 running', 'beat', { running: many(10_001, ONE) }, '#/running'],
+  ['attempt 0', 'beat', { running: [{ ...ONE, attempt: 0 }] }, '#/running/0/attempt'],
+  ['attempt 2^31', 'release', { claims: [{ ...ONE, attempt: 2 ** 31 }] }, '#/claims/0/attempt'],
+  ['no claims', 'release', { claims: [] }, '#/claims'],
+  ['an id that is none', 'release', { claims: [{ ...ONE, id: "'" }] }, '#/claims/0/id'],
+  ['an attempt twice', 'results', { reports: [FAILED, FAILED] }, '#/reports/1'],
+  ['one twice in capitals', 'progress', { reports: [ONE, IN_CAPITALS] }, '#/reports/1'],
+  ['no outcome', 'results', { reports: [ONE] }, '#/reports/0/outcome'],
+  [
+    'failed without error',
+    'results',
+    { reports: [{ ...FAILED, error: null }] },
+    '#/reports/0/error',
+  ],
+  ['line 0', 'progress', lines({ no: 0, line: 'x' }), '#/reports/0/lines/0/no'],
+  [
+    'a long line',
+    'progress',
+    lines({ no: 1, line: 'x'.repeat(2_001) }),
+    '#/reports/0/lines/0/line',
+  ],
+  ['progress 1.1', 'progress', { reports: [{ ...ONE, progress: 1.1 }] }, '#/reports/0/progress'],
+])('%s is refused at %s', async (_, where, body, pointer) => {
+  const isSaid = !where.startsWith('/');
+  const path = isSaid ? `/agents/said/${where}` : where;
+  const whole = isSaid ? { session: randomUUID(), ...body } : body;
+  const answer = await send(url(), 'POST', path, whole);
+  expect(answer.status).toBe(400);
+  const detail = expect.stringMatching(/^expected |^unknown$/);
+  expect(answer.body['errors']).toEqual([{ pointer, detail }]);
+  expect(await query('select from executor.agents')).toEqual([]);
+});
+
+test('lines and messages may have as many characters as the ledger keeps, of any kind', async () => {
+  const agent = await sessionClient(url);
+  const id = await delay();
+  await agent.claim();
+  const [line, message] = ['🦆'.repeat(2_000), '🦆'.repeat(500)];
+  const reports = [{ id, attempt: 1, message, lines: [{ no: 1, line }] }];
+  expect((await agent.say('progress', { reports })).body).toEqual({ answers: ['accepted'] });
+  expect(await query('select line from executor.command_logs')).toEqual([{ line }]);
+});
+
+test('a result that is refused in words of any language fails its attempt all the same', async () => {
+  // What the schema says is cut, in the middle of a character.
+  const pattern = `^${'🦆'.repeat(2_000)}$`;
+  for (const shift of ['', 'x']) {
+    const contracts = [
+      {
+        type: 'DUCKS',
+        // As long as an executor's may be.
+        description: 'x'.repeat(10_000),
+        payloadSchema: {},
+        resultSchema: { type: 'string', pattern: shift + pattern },
+      },
+    ];
+    const agent = await sessionClient(url, { types: ['DUCKS'], contracts });
+    const id = await submit(url(), 'DUCKS', {});
+    await agent.claim();
+    const reports = [{ id, attempt: 1, outcome: 'completed', result: 'none' }];
+    expect((await agent.say('results', { reports })).body).toEqual({ answers: ['accepted'] });
+    expect(await row(database(), id)).toMatchObject({ error: { code: 'invalid_result' } });
+  }
 });

@@ -167,9 +167,10 @@ test.each([
 
 test('a result for what runs elsewhere, or is done, is refused', async () => {
   const id = await submit('{"type":"DELAY","payload":{"ms":1}}');
-  const result = (agentId: string) => `{"result":{"ok":true,"tookMs":1},"agentId":"${agentId}"}`;
-  const report = async (agentId: string) =>
-    (await exchange('PUT', `/commands/${id}/result`, result(agentId))).statusLine;
+  const report = async (agentId: string) => {
+    const body = `{"result":{"ok":true,"tookMs":1},"agentId":"${agentId}"}`;
+    return (await exchange('PUT', `/commands/${id}/result`, body)).statusLine;
+  };
   expect(await report('agent-1')).toBe('HTTP/1.1 409 Conflict');
   await exchange('GET', '/commands/next?agentId=agent-1');
   expect(await report('agent-2')).toBe('HTTP/1.1 409 Conflict');

@@ -28,11 +28,12 @@ export function requestsTo(api: Api, operation: Operation): fc.Arbitrary<ApiRequ
 /** For what holds a request up: rarely a second. */
 const WAITS = fc.nat(15).map((n) => (n === 0 ? '1' : '0'));
 
-function allowedRequests(api: Api, operation: Operation): fc.Arbitrary<ApiRequest> {
+/** Only such as the description allows. */
+export function allowedRequests(api: Api, operation: Operation): fc.Arbitrary<ApiRequest> {
   const { parameters, bodySchema, bodyRequired } = operation;
   const own = parameters.filter((parameter) => parameter.in === 'query');
   const query = fc.record(Object.fromEntries(own.map((one) => [one.name, queryValues(one, api)])), {
-    requiredKeys: [],
+    requiredKeys: own.flatMap(({ name, required }) => (required ? [name] : [])),
   });
   const headers = fc.record(
     Object.fromEntries(
@@ -59,12 +60,17 @@ function allowedRequests(api: Api, operation: Operation): fc.Arbitrary<ApiReques
     }));
 }
 
-/** Each value as pairs of a name and a text: a list is a parameter that repeats. */
-function queryValues({ name, schema }: Parameter, api: Api): fc.Arbitrary<[string, string][]> {
-  if (name === 'wait') return WAITS.map((text) => [[name, text]]);
+/** Each value as pairs of a name and a text: a list is a parameter that repeats, or has commas. */
+function queryValues(
+  { name, schema, explode }: Parameter,
+  api: Api,
+): fc.Arbitrary<[string, string][]> {
+  if (name === 'wait' && !('const' in schema)) return WAITS.map((text) => [[name, text]]);
   if (name === 'cursor' || name === 'after') return fc.constant([]);
   return valuesOf({ minItems: 1, ...schema }, api).map((value) =>
-    [value].flat().map((one): [string, string] => [name, String(one)]),
+    [explode === false ? String(value) : value]
+      .flat()
+      .map((one): [string, string] => [name, String(one)]),
   );
 }
 

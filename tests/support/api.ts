@@ -17,6 +17,8 @@ export interface Parameter {
   in: 'path' | 'query' | 'header';
   name: string;
   required?: boolean;
+  /** Of a list: false where it is one text with commas between. */
+  explode?: boolean;
   schema: Json;
 }
 

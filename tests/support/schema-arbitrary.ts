@@ -86,11 +86,20 @@ function numbers({ minimum = -1e6, maximum = 1e6 }: Json): fc.Arbitrary<number> 
   return fc.double({ min: Number(minimum), max: Number(maximum), noNaN: true });
 }
 
-function arrays({ items, minItems, maxItems }: Json, schemas: Schemas): fc.Arbitrary<unknown[]> {
-  return fc.array(valuesOf(items, schemas), {
+function arrays(schema: Json, schemas: Schemas): fc.Arbitrary<unknown[]> {
+  const { items, minItems, maxItems, uniqueItems } = schema;
+  const values = valuesOf(items, schemas);
+  const bounds = {
     minLength: Number(minItems ?? 0),
     maxLength: Math.min(Number(maxItems ?? 4), 4),
-  });
+  };
+  return uniqueItems ? fc.uniqueArray(values, { ...bounds, selector }) : fc.array(values, bounds);
+}
+
+/** What must not come twice: items of one id or type are the same here. */
+function selector(item: unknown): string {
+  const { id, type } = (typeof item === 'object' && item !== null ? item : {}) as Json;
+  return JSON.stringify(id ?? type ?? item);
 }
 
 function objects(schema: Json, schemas: Schemas): fc.Arbitrary<unknown> {
@@ -100,17 +109,32 @@ function objects(schema: Json, schemas: Schemas): fc.Arbitrary<unknown> {
   const model = Object.fromEntries(
     members.map(([name, member]) => [name, valuesOf(member, schemas)]),
   );
-  // Either of the members that the alternatives require.
+  const always = required as string[];
   if (Array.isArray(oneOf))
-    return fc.oneof(
-      ...oneOf.map(({ required: [name] }: { required: string[] }) =>
-        fc.record({ [name!]: model[name!]! }),
-      ),
-    );
+    return fc
+      .oneof(...alternatives(oneOf as Alternative[], model, always))
+      .filter((value) => schemas.allows(schema, value));
   return fc
-    .record(model, { requiredKeys: required as string[] })
+    .record(model, { requiredKeys: always })
     .map((value) => withoutExcluded(value, dependentSchemas as Record<string, Json>))
     .filter((value) => Object.keys(value).length >= Number(minProperties));
+}
+
+interface Alternative {
+  required: string[];
+}
+
+type Model = Record<string, fc.Arbitrary<unknown>>;
+
+/** Each with the members that it requires, and without those of the others. */
+function alternatives(oneOf: Alternative[], model: Model, always: string[]) {
+  const all = oneOf.flatMap(({ required }) => required);
+  return oneOf.map(({ required }) => {
+    const own = Object.entries(model).filter(
+      ([name]) => !all.includes(name) || required.includes(name),
+    );
+    return fc.record(Object.fromEntries(own), { requiredKeys: [...always, ...required] });
+  });
 }
 
 function withoutExcluded(value: Json, dependent: Record<string, Json>): Json {
