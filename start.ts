@@ -100,6 +100,8 @@ function environmentFor(url: string, settings: Settings): NodeJS.ProcessEnv {
   return {
     ...process.env,
     DATABASE_URL: url,
+    // Its agents are this database's.
+    SERVER_URL: undefined,
     DATA_DIR: resolve(settings.DATA_DIR),
     PORT: String(settings.PORT),
     HOST: settings.HOST,

@@ -1,5 +1,5 @@
-// Two projects, one suite: everything on PostgreSQL 18, and what touches the database once more on
-// 15 where its binaries are installed.
+// Three projects, one suite: everything on PostgreSQL 18; what touches the database once more on 15 where
+// its binaries are installed; what agents do once more with agents that come over HTTP.
 
 import { defineConfig } from 'vitest/config';
 import { findPostgres15 } from './tests/support/postgres.ts';
@@ -19,11 +19,31 @@ const on15 = {
   },
 };
 
+const overHttp = {
+  test: {
+    ...common,
+    name: 'over-http',
+    provide: { agentsOver: 'http' as const },
+    include: [
+      'agent',
+      'cancel',
+      'crash',
+      'custom-executors',
+      'database-away',
+      'draining',
+      'journal-recovery',
+      'main',
+      'progress',
+    ].map((name) => `tests/agent/${name}.test.ts`),
+  },
+};
+
 export default defineConfig({
   test: {
     maxWorkers: 2,
     projects: [
       { test: { ...common, name: 'postgres-18', include: ['tests/**/*.test.ts'] } },
+      overHttp,
       ...(findPostgres15() ? [on15] : []),
     ],
   },

@@ -1,5 +1,8 @@
 // When the agent claims: when it is woken (NOTIFY, a beat that says work waits, a new connection) and,
 // once the queue gave it all that it asked for, whenever a slot becomes free. It never polls.
+//
+// Where claims wait for work (over HTTP) one is always under way while there is a free slot. A slot that
+// becomes free meanwhile is for the next one.
 
 import type { ClaimedCommand } from '../db/queue.ts';
 import type { Logger } from '../runtime/log.ts';
@@ -10,10 +13,17 @@ export interface ClaimerOptions {
   /** Whether outcomes can be recorded; asked before each claim. */
   canRecord: () => boolean;
   claim: (limit: number) => Promise<ClaimedCommand[]>;
+  /** Has a claim that waits for work answer at once. */
+  endClaim: () => void;
+  /** See Transport. */
+  pollIntervalMs: number | undefined;
   /** Takes what was claimed; another claim waits until that is done. */
   onClaimed: (commands: ClaimedCommand[]) => Promise<void>;
   log: Logger;
 }
+
+/** An empty answer that came sooner did not wait for work. */
+const LEAST_WAITED_MS = 1_000;
 
 /** Most of what is cancelled during a claim is other agents'. */
 const MOST_CANCELLED = 10_000;
@@ -25,6 +35,8 @@ export class Claimer {
   #claiming: Promise<void> | undefined;
   #moreMayWait = false;
   #pumpIsDue = false;
+  #later: NodeJS.Timeout | undefined;
+  #failed = false;
   #stopped = false;
 
   constructor(options: ClaimerOptions) {
@@ -56,6 +68,8 @@ export class Claimer {
   /** Claims no more. Resolves when the claim on its way, if any, was taken. */
   async stop(): Promise<void> {
     this.#stopped = true;
+    clearTimeout(this.#later);
+    this.#options.endClaim();
     await this.#claiming;
   }
 
@@ -71,17 +85,52 @@ export class Claimer {
   }
 
   async #claim(): Promise<void> {
-    const { free, claim, onClaimed, log } = this.#options;
+    const { free, claim, onClaimed } = this.#options;
     const limit = free();
+    const askedAtMs = performance.now();
     this.#moreMayWait = false;
     try {
       const commands = await claim(limit);
-      if (commands.length === limit) this.#moreMayWait = true;
-      await onClaimed(commands.map((command) => this.#withRequest(command)));
+      this.#failed = false;
+      this.#plan(commands.length, limit, performance.now() - askedAtMs);
+      if (this.#mayStart(commands))
+        await onClaimed(commands.map((command) => this.#withRequest(command)));
     } catch (error) {
+      this.#complain(error);
       // The next beat says whether work waits, and whether a claim's reply was lost.
-      log.warn({ err: error }, 'could not claim');
+      this.#claimLater();
     }
+  }
+
+  /** After a long wait that may have changed. What is not started goes back with the next beat. */
+  #mayStart({ length }: ClaimedCommand[]): boolean {
+    const { canRecord, pollIntervalMs, log } = this.#options;
+    if (pollIntervalMs === undefined || length === 0 || canRecord()) return true;
+    log.warn({ commands: length }, 'claimed what cannot be recorded: not starting it');
+    return false;
+  }
+
+  #plan(claimed: number, limit: number, tookMs: number): void {
+    const { pollIntervalMs } = this.#options;
+    if (pollIntervalMs === undefined) this.#moreMayWait ||= claimed === limit;
+    else if (claimed > 0 || tookMs >= LEAST_WAITED_MS) this.#moreMayWait = true;
+    else this.#claimLater();
+  }
+
+  /** With jitter, so that many agents that lost one server do not return to it at the same moment. */
+  #claimLater(): void {
+    const { pollIntervalMs } = this.#options;
+    if (pollIntervalMs === undefined || this.#stopped) return;
+    clearTimeout(this.#later);
+    this.#later = setTimeout(() => this.wake(), pollIntervalMs * (0.5 + Math.random() / 2));
+  }
+
+  /** Where the next try comes by itself, and another after it, once is enough. */
+  #complain(error: unknown): void {
+    const { pollIntervalMs, log } = this.#options;
+    const isKnown = this.#failed && pollIntervalMs !== undefined;
+    log[isKnown ? 'debug' : 'warn']({ err: error }, 'could not claim');
+    this.#failed = true;
   }
 
   #withRequest(command: ClaimedCommand): ClaimedCommand {

@@ -33,6 +33,13 @@ const queues = z
       .refine((names) => new Set(names).size === names.length, 'expected each queue once'),
   );
 
+const serverUrl = z
+  .string()
+  .refine(
+    (url) => /^https?:\/\/[^/?#]/.test(url) && URL.canParse(url) && !/[?#]/.test(url),
+    'expected a URL such as https://host:3000 or https://host/path/',
+  );
+
 /** The agent's settings, read by main.ts; the launcher checks them before it starts anything. */
 export const agentSettings = {
   ...commonSettings,
@@ -48,7 +55,10 @@ export const agentSettings = {
   /** Simulated crashes; see crash.ts. */
   KILL_AFTER: decimal('a number of seconds from 0.001 to 1000000', 0.001, 1_000_000).optional(),
   RANDOM_FAILURES: decimal('a probability from 0 to 1', 0, 1).default(0),
-  SERVER_URL: z.undefined('the HTTP transport is not there yet; use DATABASE_URL').optional(),
+  /** Where a server is: then the agent needs no database. */
+  SERVER_URL: serverUrl.optional(),
+  /** In ms: the pause after a claim over HTTP that failed. */
+  POLL_INTERVAL: integer(1, 3_600_000).default(2_000),
 };
 
 export type AgentConfig = z.output<z.ZodObject<typeof agentSettings>>;

@@ -1,24 +1,23 @@
 // What an earlier process of this agent had executed and not reported, or not heard the answer to, when
 // it died: reported first of all, under the session that it belongs to.
 
-import { finish } from '../db/agents.ts';
-import { connect } from '../db/connect.ts';
-import { isUnavailable, StartupError } from '../db/errors.ts';
+import { StartupError } from '../db/errors.ts';
 import type { Logger } from '../runtime/log.ts';
 import type { JournalFile } from './journal-file.ts';
 import type { Entry } from './journal-rows.ts';
 import { finishStorable } from './reporter.ts';
+import { isAway } from './transports/failures.ts';
+import { ServerError } from './transports/http-client.ts';
+import type { Transport } from './transports/transport.ts';
 
 const BATCH = 100;
 
-/** @throws StartupError when the database is away; the journal then keeps what it has. */
+/** @throws StartupError when the ledger is away or takes nothing; the journal then keeps what it has. */
 export async function reportLeftovers(
   journal: JournalFile,
-  databaseUrl: string,
+  transport: Pick<Transport, 'finish'>,
   log: Logger,
 ): Promise<void> {
-  if (journal.unacknowledged(1).length === 0) return;
-  const database = connect(databaseUrl, { applicationName: 'agent-executor agent', max: 1 });
   try {
     // Every round acknowledges what it reads, so this ends.
     for (;;) {
@@ -27,7 +26,7 @@ export async function reportLeftovers(
       for (const [session, ofSession] of Map.groupBy(entries, (entry) => entry.session)) {
         const reports = ofSession.map(({ report }) => report);
         const answers = await finishStorable(
-          (some) => finish(database.pool, session, some),
+          (some) => transport.finish(some, session),
           reports,
           log,
         );
@@ -36,10 +35,9 @@ export async function reportLeftovers(
       journal.save();
     }
   } catch (cause) {
-    if (!isUnavailable(cause)) throw cause;
-    throw new StartupError(`Cannot reach the database: ${(cause as Error).message}`, { cause });
-  } finally {
-    await database.close();
+    if (!isAway(cause) && !(cause instanceof ServerError)) throw cause;
+    const { message } = cause as Error;
+    throw new StartupError(`Cannot report what the journal holds: ${message}`, { cause });
   }
 }
 

@@ -1,24 +1,35 @@
 // What the main thread and the lifeline's thread tell each other.
 
 import type { AttemptKey, Beat, Identity, Subscription } from '../db/agents.ts';
+import type { Registration } from './transports/http.ts';
 
 /** What the main thread runs: taken at one moment, so that both halves agree. */
 export type AgentState = Omit<Beat, keyof Subscription>;
 
-export interface LifelineSetup {
-  url: string;
-  identity: Identity;
-  subscription: Subscription;
+/** Where the lifeline leads. */
+export type LifelineTarget =
+  | {
+      /** Of the database: directly, or see lifeline-thread.ts for what is lost behind a pooler. */
+      url: string;
+      identity: Identity;
+      subscription: Subscription;
+    }
+  | { serverUrl: string; registration: Registration };
+
+export type LifelineSetup = LifelineTarget & {
   /** 1 while the main thread has yet to hear that work waits: one such message is enough. */
   workTold: Int32Array<SharedArrayBuffer>;
-}
+};
+export type PostgresLifelineSetup = Extract<LifelineSetup, { url: string }>;
+export type HttpLifelineSetup = Extract<LifelineSetup, { serverUrl: string }>;
 
-/** What the main thread tells the lifeline: `beat` is a state that the ledger should know of at once. */
-export type ToLifeline =
+/** What an open lifeline is told: `beat` is a state that the ledger should know of at once. */
+export type MainThreadSays =
   | { kind: 'state' | 'beat'; state: AgentState }
-  | { kind: 'heardOfCancels' }
-  | { kind: 'open' }
-  | { kind: 'close' };
+  | { kind: 'heardOfCancels' };
+
+/** What the main thread tells the lifeline. */
+export type ToLifeline = MainThreadSays | { kind: 'open' } | { kind: 'close' };
 
 /** What a logger's methods take. */
 export type LogArguments = [fieldsOrText: unknown, text?: string];

@@ -7,9 +7,7 @@
 // waits, what is no longer ours or is to be cancelled, and whether this process still is the agent. It
 // goes over the listening connection, so that an answered beat also proves that connection alive.
 //
-// Before each beat the main thread is asked what it runs. If it is too busy to answer, its previous
-// answer goes out: that is always safe, however old. What it had settled by then and did not run, it
-// never will; and what it has claimed since is of no concern to the beat.
+// Before each beat the main thread is asked what it runs: see lifeline-query.ts.
 //
 // Behind a pooler there is neither a session lock nor, as a rule, a NOTIFY: then beats alone say that the
 // agent lives and that work waits.
@@ -23,16 +21,13 @@ import { tick } from '../db/recovery.ts';
 import { isWorkFor } from '../db/work.ts';
 import { CancelRelay } from './cancel-relay.ts';
 import type {
-  AgentState,
   FromLifeline,
-  LifelineSetup,
   LogArguments,
-  ToLifeline,
+  MainThreadSays,
+  PostgresLifelineSetup,
 } from './lifeline-messages.ts';
+import { LifelineQuery } from './lifeline-query.ts';
 import { Pulse } from './pulse.ts';
-
-/** How long a beat waits for the main thread. */
-const PATIENCE_MS = 100;
 
 // Less than the listener waits for an answer: a statement that is slow, not unanswered, must not cost the
 // connection and with it the session's lock.
@@ -43,20 +38,20 @@ const POOLER_IN_BETWEEN =
   'waiting work and cancels possibly at beats only; set DATABASE_DIRECT_URL to an address of Postgres itself';
 
 export class LifelineThread {
-  readonly #setup: LifelineSetup;
+  readonly #setup: PostgresLifelineSetup;
   readonly #tell: (message: FromLifeline) => void;
   readonly #listener: Listener;
   readonly #pulse = new Pulse(() => this.#beat());
+  readonly #query: LifelineQuery;
   readonly #cancels: CancelRelay;
-  #state: AgentState = { running: [], settledClaimNo: 0, draining: false };
-  #asked: PromiseWithResolvers<void> | undefined;
   #lock: 'held' | 'taken' | 'impossible' = 'taken';
   #warnedOfPooler = false;
   #closed = false;
 
-  constructor(setup: LifelineSetup, tell: (message: FromLifeline) => void) {
+  constructor(setup: PostgresLifelineSetup, tell: (message: FromLifeline) => void) {
     this.#setup = setup;
     this.#tell = tell;
+    this.#query = new LifelineQuery(() => tell({ kind: 'ask' }));
     this.#cancels = new CancelRelay({
       tell: (ids) => tell({ kind: 'cancelled', ids }),
       onDropped: () => this.#pulse.now(),
@@ -89,11 +84,9 @@ export class LifelineThread {
   }
 
   /** What the main thread says. */
-  heed(message: Exclude<ToLifeline, { kind: 'open' | 'close' }>): void {
+  heed(message: MainThreadSays): void {
     if (message.kind === 'heardOfCancels') return this.#cancels.heard();
-    this.#state = message.state;
-    this.#asked?.resolve();
-    this.#asked = undefined;
+    this.#query.answered(message.state);
     if (message.kind === 'beat') this.#pulse.now();
   }
 
@@ -134,7 +127,7 @@ export class LifelineThread {
   async #beatOnce(): Promise<void> {
     const { identity, subscription } = this.#setup;
     if (this.#lock === 'taken') await this.#hold(this.#listener);
-    const state = await this.#askForState();
+    const state = await this.#query.state();
     const answer = await beat(this.#listener, identity, { ...state, ...subscription });
     this.#pulse.intervalMs = answer.intervalMs;
     if (answer.superseded) this.#tell({ kind: 'superseded' });
@@ -146,18 +139,6 @@ export class LifelineThread {
     this.#cancels.pass(answer.cancelled);
     if (answer.ready) this.#tellOfWork();
     if (answer.tickDue) await this.#tick();
-  }
-
-  async #askForState(): Promise<AgentState> {
-    if (!this.#asked) {
-      this.#asked = Promise.withResolvers();
-      this.#tell({ kind: 'ask' });
-    }
-    const patience = Promise.withResolvers<void>();
-    const timer = setTimeout(patience.resolve, PATIENCE_MS);
-    await Promise.race([this.#asked.promise, patience.promise]);
-    clearTimeout(timer);
-    return this.#state;
   }
 
   async #tick(): Promise<void> {

@@ -1,15 +1,17 @@
-// The lifeline's thread: what lifeline.ts starts. See lifeline-thread.ts.
+// The lifeline's thread: what lifeline.ts starts. See lifeline-thread.ts, lifeline-thread-http.ts.
 
 import { parentPort, workerData } from 'node:worker_threads';
-import type { LifelineSetup, ToLifeline } from './lifeline-messages.ts';
+import type { FromLifeline, LifelineSetup, ToLifeline } from './lifeline-messages.ts';
+import { HttpLifelineThread } from './lifeline-thread-http.ts';
 import { LifelineThread } from './lifeline-thread.ts';
 
 const port = parentPort;
 if (!port) throw new Error('lifeline-worker.ts is a thread of the agent, not a program');
 
-const thread = new LifelineThread(workerData as LifelineSetup, (message) =>
-  port.postMessage(message),
-);
+const setup = workerData as LifelineSetup;
+const tell = (message: FromLifeline) => port.postMessage(message);
+const thread =
+  'serverUrl' in setup ? new HttpLifelineThread(setup, tell) : new LifelineThread(setup, tell);
 
 const { promise: isWanted, resolve: decide } = Promise.withResolvers<boolean>();
 

@@ -1,20 +1,25 @@
 // The agent's lifeline, as the main thread sees it. It runs in a thread of its own, so that an executor
-// that blocks the event loop does not make the agent look dead: see lifeline-thread.ts.
+// that blocks the event loop does not make the agent look dead: see lifeline-thread.ts, and over HTTP
+// lifeline-thread-http.ts.
 //
 // When that thread ends unasked it is replaced once, within the grace that its session's lock has. If
 // that does not last, the process ends: without a lifeline its commands run elsewhere anyway.
 
 import { Worker } from 'node:worker_threads';
-import type { AttemptKey, Identity, Subscription } from '../db/agents.ts';
+import type { AttemptKey } from '../db/agents.ts';
 import type { Logger } from '../runtime/log.ts';
-import type { AgentState, FromLifeline, LifelineSetup, ToLifeline } from './lifeline-messages.ts';
+import type {
+  AgentState,
+  FromLifeline,
+  LifelineSetup,
+  LifelineTarget,
+  ToLifeline,
+} from './lifeline-messages.ts';
 
 /** How long the thread may take to close its connection. */
 const CLOSE_MS = 400;
 
 export interface LifelineOptions {
-  identity: Identity;
-  subscription: Subscription;
   log: Logger;
   /** What the agent runs right now. */
   state: () => AgentState;
@@ -29,7 +34,7 @@ export interface LifelineOptions {
 }
 
 export class Lifeline {
-  readonly #url: string;
+  readonly #target: LifelineTarget;
   readonly #options: LifelineOptions;
   readonly #workTold = new Int32Array(new SharedArrayBuffer(4));
   readonly #opened = Promise.withResolvers<void>();
@@ -39,9 +44,8 @@ export class Lifeline {
   #wasReplaced = false;
   #closed = false;
 
-  /** `url` should lead to Postgres directly: see lifeline-thread.ts for what is lost behind a pooler. */
-  constructor(url: string, options: LifelineOptions) {
-    this.#url = url;
+  constructor(target: LifelineTarget, options: LifelineOptions) {
+    this.#target = target;
     this.#options = options;
   }
 
@@ -72,10 +76,9 @@ export class Lifeline {
   }
 
   #start(): void {
-    const { identity, subscription } = this.#options;
     const workTold = this.#workTold;
     Atomics.store(workTold, 0, 0);
-    const setup: LifelineSetup = { url: this.#url, identity, subscription, workTold };
+    const setup: LifelineSetup = { ...this.#target, workTold };
     const worker = new Worker(new URL('./lifeline-worker.ts', import.meta.url), {
       name: 'lifeline',
       workerData: setup,

@@ -9,12 +9,13 @@ import { connect } from '../db/connect.ts';
 import { findDatabaseUrl } from '../runtime/environment.ts';
 import { closeLogFiles, createLog } from '../runtime/log.ts';
 import { exitOnError, onStopRequest } from '../runtime/signals.ts';
-import { readConfig } from './config.ts';
+import { readConfig, type AgentConfig } from './config.ts';
 import { crash, withRandomFailures } from './crash.ts';
 import { groupsEnded } from './executors/process-group.ts';
 import { openJournal } from './journal-identity.ts';
 import { loadRepertoire } from './repertoire.ts';
-import { startAgent } from './start-agent.ts';
+import { startAgent, type LedgerAddress } from './start-agent.ts';
+import { checkServer } from './transports/check-server.ts';
 
 const SUPERSEDED = 3;
 
@@ -24,9 +25,9 @@ const LAST_WORDS_MS = 400;
 await exitOnError(async () => {
   const stopRequest = onStopRequest();
   const config = readConfig(process.env, process.argv.slice(2));
-  const databaseUrl = findDatabaseUrl(config);
+  const ledger = findLedger(config);
   const { executors, ownTypes } = await loadRepertoire(config, process.env);
-  await check(databaseUrl);
+  await check(ledger);
   const journal = openJournal(config.DATA_DIR, config.AGENT_ID);
   const { agentId } = journal;
   const log = createLog({
@@ -37,8 +38,7 @@ await exitOnError(async () => {
     bindings: { agentId },
   });
   const agent = await startAgent({
-    databaseUrl,
-    directUrl: config.DATABASE_DIRECT_URL,
+    ledger,
     identity: { agentId, session: randomUUID() },
     journal: journal.file,
     executors: withRandomFailures(executors, config.RANDOM_FAILURES, () =>
@@ -65,8 +65,16 @@ await exitOnError(async () => {
   process.exit(exitCode);
 });
 
-async function check(databaseUrl: string): Promise<void> {
-  const database = connect(databaseUrl, { applicationName: 'agent-executor agent', max: 1 });
+/** @throws ConfigError when there is none. */
+function findLedger(config: AgentConfig): LedgerAddress {
+  const { SERVER_URL, POLL_INTERVAL, DATABASE_DIRECT_URL } = config;
+  if (SERVER_URL) return { serverUrl: SERVER_URL, pollIntervalMs: POLL_INTERVAL };
+  return { databaseUrl: findDatabaseUrl(config), directUrl: DATABASE_DIRECT_URL };
+}
+
+async function check(ledger: LedgerAddress): Promise<void> {
+  if ('serverUrl' in ledger) return await checkServer(ledger.serverUrl);
+  const database = connect(ledger.databaseUrl, { applicationName: 'agent-executor agent', max: 1 });
   try {
     await checkDatabase(database);
   } finally {

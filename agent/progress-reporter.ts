@@ -7,9 +7,9 @@
 
 import type { AttemptKey, ProgressAnswer, ProgressReport } from '../db/agents.ts';
 import { jitteredBackoffMs } from '../db/backoff.ts';
-import { isUnavailable, isUnstorable } from '../db/errors.ts';
 import type { Logger } from '../runtime/log.ts';
 import { Transcript, type Budget } from './transcript.ts';
+import { isAway, isUnstorable } from './transports/failures.ts';
 
 const INTERVAL_MS = 250;
 
@@ -103,7 +103,7 @@ export class ProgressReporter {
     } catch (error) {
       this.#failures += 1;
       this.#nextAtMs = performance.now() + Math.max(INTERVAL_MS, jitteredBackoffMs(this.#failures));
-      const mayHelp = isUnavailable(error);
+      const mayHelp = isAway(error);
       this.#log[mayHelp ? 'debug' : 'warn']({ err: error }, 'could not say how far attempts are');
       for (const transcript of speakers)
         if (mayHelp) this.#again(transcript);

@@ -5,10 +5,10 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Answer, Report } from '../db/agents.ts';
 import { jitteredBackoffMs } from '../db/backoff.ts';
 import { Batcher } from '../db/batcher.ts';
-import { isUnstorable } from '../db/errors.ts';
 import type { Logger } from '../runtime/log.ts';
 import type { Outcome } from './journal-file.ts';
 import type { Journal } from './journal.ts';
+import { isTooMuch, isUnstorable } from './transports/failures.ts';
 
 const MAX_BATCH = 500;
 
@@ -71,14 +71,8 @@ export class Reporter {
   }
 }
 
-/** Whether a batch is too large for one string, or for the time that a statement may take. */
-function isTooMuch(error: unknown): boolean {
-  if (error instanceof RangeError) return true;
-  return error instanceof Error && error.message === 'Query read timeout';
-}
-
 /**
- * Reports once. What the ledger cannot store is found by reporting one by one, and fails alone, as
+ * Reports once. What the ledger cannot store is found by reporting halves of halves, and fails alone, as
  * `unstorable_result`.
  *
  * @throws what `finish` throws when the reports are not at fault: some may have been taken then, and
@@ -95,9 +89,9 @@ export async function finishStorable(
     if (!isUnstorable(error)) throw error;
     const [only] = reports;
     if (only && reports.length === 1) return [await finishUnstorable(finish, only, error, log)];
-    const answers: Answer[] = [];
-    for (const report of reports) answers.push(...(await finishStorable(finish, [report], log)));
-    return answers;
+    const half = Math.ceil(reports.length / 2);
+    const first = await finishStorable(finish, reports.slice(0, half), log);
+    return [...first, ...(await finishStorable(finish, reports.slice(half), log))];
   }
 }
 
@@ -107,7 +101,7 @@ async function finishUnstorable(
   cause: unknown,
   log: Logger,
 ): Promise<Answer> {
-  const message = `the database cannot store the result: ${(cause as Error).message}`;
+  const message = `the ledger cannot store the result: ${(cause as Error).message}`;
   const error = { code: 'unstorable_result', message, retryable: false };
   try {
     const [answer = 'unknown'] = await finish([{ id, attempt, outcome: 'failed', error }]);

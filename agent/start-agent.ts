@@ -1,23 +1,34 @@
-// Puts an agent together on the Postgres transport: report what an earlier process left, register,
-// listen, claim.
+// Puts an agent together on either transport: report what an earlier process left, register, listen,
+// claim.
 
 import { hostname } from 'node:os';
-import type { Identity } from '../db/agents.ts';
+import type { AgentInfo, Identity } from '../db/agents.ts';
 import type { CommandTypeDefinition } from '../db/command-types.ts';
 import type { Logger } from '../runtime/log.ts';
 import packageJson from '../package.json' with { type: 'json' };
 import { Agent } from './agent.ts';
+import { BeatRenewal } from './beat-renewal.ts';
 import type { ExecutorRegistry } from './executors/executor.ts';
 import type { JournalFile } from './journal-file.ts';
 import { reportLeftovers } from './journal-leftovers.ts';
 import { Journal } from './journal.ts';
+import type { LifelineTarget } from './lifeline-messages.ts';
 import { Lifeline } from './lifeline.ts';
+import { HttpTransport, type Registration } from './transports/http.ts';
 import { PostgresTransport } from './transports/postgres.ts';
+import type { Transport } from './transports/transport.ts';
+
+/** How to reach the ledger. */
+export type LedgerAddress =
+  | {
+      databaseUrl: string;
+      /** Where the lifeline connects, if `databaseUrl` goes through a pooler. */
+      directUrl?: string | undefined;
+    }
+  | { serverUrl: string; pollIntervalMs: number };
 
 export interface StartOptions {
-  databaseUrl: string;
-  /** Where the lifeline connects, if `databaseUrl` goes through a pooler. */
-  directUrl?: string | undefined;
+  ledger: LedgerAddress;
   identity: Identity;
   journal: JournalFile;
   executors: ExecutorRegistry;
@@ -39,19 +50,34 @@ export interface RunningAgent {
   stop(timeoutMs: number): Promise<boolean>;
 }
 
-/** Registers and starts working. Rejects when the database cannot be reached. */
+/** Registers and starts working. Rejects when the ledger cannot be reached. */
 export async function startAgent(options: StartOptions): Promise<RunningAgent> {
-  const { databaseUrl, directUrl, identity, executors, queues, concurrency, log } = options;
-  const subscription = { queues, types: [...executors.keys()] };
-  const transport = new PostgresTransport(databaseUrl, identity, log);
+  const { ledger, identity, executors, queues, concurrency, log } = options;
+  const info: AgentInfo = {
+    queues,
+    types: [...executors.keys()],
+    concurrency,
+    host: hostname(),
+    pid: process.pid,
+    version: packageJson.version,
+  };
+  const contracts = options.ownTypes ?? [];
+  const transport = openTransport(ledger, identity, log);
   const journal = new Journal(options.journal, identity.session, log);
-  const agent = new Agent({ transport, journal, executors, concurrency, log });
+  const renewal = new BeatRenewal(
+    () => agent.running(),
+    () => lifeline.beat(),
+  );
+  const onStarted = () => 'serverUrl' in ledger && renewal.started();
+  const agent = new Agent({ transport, journal, executors, concurrency, log, onStarted });
   const superseded = new AbortController();
-  const lifeline = new Lifeline(directUrl ?? databaseUrl, {
-    identity,
-    subscription,
+  const lifeline = new Lifeline(targetOf(ledger, { ...identity, ...info, contracts }), {
     log,
-    state: () => agent.state(),
+    state: () => {
+      const state = agent.state();
+      renewal.told(state.running);
+      return state;
+    },
     onWork: () => agent.wake(),
     onRevoked: (attempts) => agent.revoke(attempts),
     onCancelled: (ids) => agent.cancel(ids),
@@ -60,30 +86,43 @@ export async function startAgent(options: StartOptions): Promise<RunningAgent> {
   // Its thread loads while the ledger is told that we are here.
   lifeline.load();
   try {
-    await reportLeftovers(options.journal, databaseUrl, log);
-    const info = {
-      ...subscription,
-      concurrency,
-      host: hostname(),
-      pid: process.pid,
-      version: packageJson.version,
-    };
-    const takenBack = await transport.register(info, options.ownTypes ?? []);
+    await reportLeftovers(options.journal, transport, log);
+    const takenBack = await transport.register(info, contracts);
     await lifeline.open();
     log.info({ concurrency, queues, session: identity.session, takenBack }, 'ready');
   } catch (error) {
     await lifeline.close();
+    await transport.close();
     throw error;
   }
+  // Where claims wait for work nobody needs to say that there is some.
+  if (transport.pollIntervalMs !== undefined) agent.wake();
 
   const stop = async (timeoutMs: number) => {
     const drained = agent.drain(superseded.signal.aborted ? 0 : timeoutMs);
     // People who look see it drain, not claim nothing for no reason.
     lifeline.beat();
     const said = await drained;
+    renewal.close();
     await lifeline.close();
     await transport.close();
     return said;
   };
   return { superseded: superseded.signal, stop };
+}
+
+function openTransport(ledger: LedgerAddress, identity: Identity, log: Logger): Transport {
+  return 'serverUrl' in ledger
+    ? new HttpTransport(ledger.serverUrl, identity, ledger.pollIntervalMs)
+    : new PostgresTransport(ledger.databaseUrl, identity, log);
+}
+
+function targetOf(ledger: LedgerAddress, registration: Registration): LifelineTarget {
+  if ('serverUrl' in ledger) return { serverUrl: ledger.serverUrl, registration };
+  const { agentId, session, queues, types } = registration;
+  return {
+    url: ledger.directUrl ?? ledger.databaseUrl,
+    identity: { agentId, session },
+    subscription: { queues, types },
+  };
 }

@@ -23,6 +23,7 @@ import type { Logger } from '../../runtime/log.ts';
 import type { Transport } from './transport.ts';
 
 export class PostgresTransport implements Transport {
+  readonly pollIntervalMs = undefined;
   readonly #identity: Identity;
   readonly #claims: Database;
   readonly #reports: Database;
@@ -64,8 +65,11 @@ export class PostgresTransport implements Transport {
     }
   }
 
-  finish(reports: Report[]): Promise<Answer[]> {
-    return finish(this.#reports.pool, this.#identity.session, reports);
+  /** None waits. */
+  endClaim(): void {}
+
+  finish(reports: Report[], session = this.#identity.session): Promise<Answer[]> {
+    return finish(this.#reports.pool, session, reports);
   }
 
   reportProgress(reports: ProgressReport[]): Promise<ProgressAnswer[]> {

@@ -19,10 +19,17 @@ export interface Transport {
   register(info: AgentInfo, ownTypes: CommandTypeDefinition[]): Promise<number>;
   /** The highest claim number below which no claim's reply is outstanding. */
   readonly settledClaimNo: number;
+  /**
+   * Its claims wait for work, so that the next can follow at once; after one that failed or did not wait
+   * it follows in about so many ms. undefined: claims answer at once, and the lifeline says when to claim.
+   */
+  readonly pollIntervalMs: number | undefined;
   /** Claims at most `limit` ready commands. One claim at a time. */
   claim(limit: number): Promise<ClaimedCommand[]>;
-  /** Answers in order; all or nothing when it throws. */
-  finish(reports: Report[]): Promise<Answer[]>;
+  /** Has a claim that waits answer at once that there is nothing. */
+  endClaim(): void;
+  /** Of this session, or of an earlier one of this agent. Answers in order; all or nothing when it throws. */
+  finish(reports: Report[], session?: string): Promise<Answer[]>;
   /** Says how far attempts are, each at most once; answers in order; all or nothing when it throws. */
   reportProgress(reports: ProgressReport[]): Promise<ProgressAnswer[]>;
   release(claims: AttemptKey[]): Promise<Answer[]>;

@@ -85,9 +85,14 @@ test('an attempt past its time is FAILED as timed out, also when its executor do
 
 test('draining finishes what runs and claims nothing more', async () => {
   const gate = Promise.withResolvers<void>();
+  let started = 0;
   await submit(database(), 6);
-  const agent = await runAgent(database(), () => gate.promise, { concurrency: 2 });
-  await expectStatus(database(), 'RUNNING', 2);
+  const execute = () => {
+    started += 1;
+    return gate.promise;
+  };
+  const agent = await runAgent(database(), execute, { concurrency: 2 });
+  await vi.waitFor(() => expect(started).toBe(2), 5_000);
   const stopped = agent.stop(10_000);
   gate.resolve();
   expect(await stopped).toBe(true);
@@ -102,7 +107,7 @@ test('what does not finish while draining goes back unharmed', async () => {
     signals.push(signal);
     return never();
   });
-  await expectStatus(database(), 'RUNNING', 1);
+  await vi.waitFor(() => expect(signals).toHaveLength(1), 5_000);
   expect(await agent.stop(50)).toBe(true);
   expect(signals[0]?.aborted).toBe(true);
   expect(await row(database(), id)).toMatchObject({ status: 'PENDING', attempt: 1, error: null });

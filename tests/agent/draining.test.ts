@@ -20,10 +20,12 @@ test('an agent is draining from when it is told to stop until its last command h
   await beatEvery(database(), 60_000);
   const gates = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
   const [first] = await submit(database(), 2);
-  const agent = await runAgent(database(), (_payload, { commandId }) =>
-    commandId === first ? gates[0]!.promise : gates[1]!.promise,
-  );
-  await expectStatus(database(), 'RUNNING', 2);
+  let started = 0;
+  const agent = await runAgent(database(), (_payload, { commandId }) => {
+    started += 1;
+    return commandId === first ? gates[0]!.promise : gates[1]!.promise;
+  });
+  await vi.waitFor(() => expect(started).toBe(2), 5_000);
   expect(await stateOf(agent.agentId)).toBe('busy');
 
   const stopped = agent.stop(20_000);
@@ -41,8 +43,12 @@ test('an agent is draining from when it is told to stop until its last command h
 test('what is cancelled while its agent drains ends at once, and with it the agent', async () => {
   await beatEvery(database(), 60_000);
   const [id] = await submit(database());
-  const agent = await runAgent(database(), () => new Promise(() => {}));
-  await expectStatus(database(), 'RUNNING', 1);
+  const started = Promise.withResolvers<void>();
+  const agent = await runAgent(database(), () => {
+    started.resolve();
+    return new Promise(() => {});
+  });
+  await started.promise;
   const stopped = agent.stop(20_000);
   await database().pool.query('select executor.cancel_command($1)', [id]);
   expect(await stopped).toBe(true);

@@ -20,6 +20,8 @@ const log = pino({ level: 'silent' });
 function transportOf(commands: ClaimedCommand[], told: unknown[]): Transport {
   return {
     settledClaimNo: 1,
+    pollIntervalMs: undefined,
+    endClaim: () => {},
     register: () => Promise.resolve(0),
     claim: () => Promise.resolve(commands.splice(0)),
     finish: () => Promise.reject(new Error('Connection terminated')),

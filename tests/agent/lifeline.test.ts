@@ -168,7 +168,7 @@ test('an agent whose lifeline cannot connect does not start, and leaves no threa
   const started = once(process, 'worker') as Promise<[Worker]>;
   await expect(
     runAgent(database(), undefined, {
-      directUrl: 'postgres://127.0.0.1:1/nowhere',
+      ledger: { databaseUrl: database().url, directUrl: 'postgres://127.0.0.1:1/nowhere' },
     }),
   ).rejects.toThrow(/^Cannot reach the database: .*ECONNREFUSED/);
   const [thread] = await started;
@@ -177,10 +177,9 @@ test('an agent whose lifeline cannot connect does not start, and leaves no threa
 
 test('an agent that cannot register does not start, and leaves no thread', async () => {
   const started = once(process, 'worker') as Promise<[Worker]>;
-  const nowhere = { ...database(), url: 'postgres://127.0.0.1:1/nowhere' };
-  await expect(runAgent(nowhere, undefined, { directUrl: database().url })).rejects.toThrow(
-    /ECONNREFUSED/,
-  );
+  const databaseUrl = 'postgres://127.0.0.1:1/nowhere';
+  const ledger = { databaseUrl, directUrl: database().url };
+  await expect(runAgent(database(), undefined, { ledger })).rejects.toThrow(/ECONNREFUSED/);
   const [thread] = await started;
   await vi.waitFor(() => expect(thread.threadId).toBe(-1), PATIENT);
 });

@@ -31,9 +31,9 @@ test('SIGTERM gives back what cannot finish in time, unharmed, and exits 0', asy
 });
 
 test('SIGTERM lets what runs finish', async () => {
-  const { agent } = await ready();
+  const { agent } = await ready({ LOG_LEVEL: 'debug' });
   await submit(database(), 1, { ms: 400 });
-  await expectStatus(database(), 'RUNNING', 1);
+  await agent.printed(/"msg":"executing"/);
   agent.kill('SIGTERM');
   expect(await agent.exited).toEqual({ code: 0, signal: null });
   await expectStatus(database(), 'COMPLETED', 1);
@@ -114,9 +114,21 @@ test.each([
   [{ AGENT_ID: 'a/b', CONCURRENCY: '0' }, [], /^Wrong settings: AGENT_ID: .+; CONCURRENCY: .+\n$/],
   [{}, ['--concurrency', 'many'], /^Wrong settings: CONCURRENCY: .+\n$/],
   [{}, ['--nope'], /^Unknown option '--nope'.*\n$/],
-  [{ SERVER_URL: 'http://localhost:3000' }, [], /^Wrong settings: SERVER_URL: .+\n$/],
-  [{ DATABASE_URL: '' }, [], /^No database: .+\n$/],
-  [{ DATABASE_URL: 'postgres://u:geheim@127.0.0.1:1/x' }, [], /^Cannot reach the database: .+\n$/],
+  [{ SERVER_URL: 'localhost:3000' }, [], /^Wrong settings: SERVER_URL: .+\n$/],
+  [{ SERVER_URL: 'http://u:geheim@/' }, [], /^Wrong settings: SERVER_URL: .+\n$/],
+  [{ SERVER_URL: 'http://h/?geheim' }, [], /^Wrong settings: SERVER_URL: .+\n$/],
+  [{ POLL_INTERVAL: '2 s' }, [], /^Wrong settings: POLL_INTERVAL: .+\n$/],
+  [
+    { SERVER_URL: 'http://u:geheim@127.0.0.1:1/a' },
+    [],
+    /^Cannot reach the server at http:\/\/127\.0\.0\.1:1\/a\/: .*ECONNREFUSED.*\n$/,
+  ],
+  [{ SERVER_URL: '', DATABASE_URL: '' }, [], /^No database: .+\n$/],
+  [
+    { SERVER_URL: '', DATABASE_URL: 'postgres://u:geheim@127.0.0.1:1/x' },
+    [],
+    /^Cannot reach the database: .+\n$/,
+  ],
 ])('a start with %o %o says what is wrong in one line', async (env, args, message) => {
   const agent = start(env, args);
   expect(await agent.exited).toEqual({ code: 1, signal: null });

@@ -76,8 +76,8 @@ test('it holds no session lock, and says once how it could', async () => {
 
 test('with DATABASE_DIRECT_URL it holds its session lock and has nothing to complain of', async () => {
   const { log, logged } = recordingLog();
-  const directUrl = database().url;
-  await using agent = await runAgent(throughPooler(), undefined, { log, directUrl });
+  const ledger = { databaseUrl: throughPooler().url, directUrl: database().url };
+  await using agent = await runAgent(throughPooler(), undefined, { log, ledger });
   expect(await lifelines(database())).toEqual([await lockHolder(database(), agent.agentId)]);
   await submit(database());
   await expectStatus(database(), 'COMPLETED', 1);

@@ -96,12 +96,14 @@ test('what it says last is there before its result is', async () => {
 });
 
 test('so it is when its agent gives it back', async () => {
+  const started = Promise.withResolvers<void>();
   const agent = await runAgent(database(), (_payload, { print, signal }) => {
     signal.addEventListener('abort', () => print('interrupted'));
+    started.resolve();
     return new Promise(() => {});
   });
   const [id] = await submit(database());
-  await expectStatus(database(), 'RUNNING', 1);
+  await started.promise;
   expect(await agent.stop(0)).toBe(true);
   await expectStatus(database(), 'PENDING', 1);
   expect(await linesOf(id)).toEqual(['interrupted']);

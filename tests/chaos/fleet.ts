@@ -1,5 +1,5 @@
-// The system under fire: a server and some agents, each started again whenever it ends, as `npm start`
-// or a service manager would.
+// The system under fire: a server and some agents, a third of them over HTTP, each started again whenever
+// it ends, as `npm start` or a service manager would.
 
 import { once } from 'node:events';
 import { join } from 'node:path';
@@ -62,6 +62,15 @@ class Post {
   }
 }
 
+export interface FleetOptions {
+  databaseUrl: string;
+  /** Leads to the server, whichever its port. */
+  serverUrl: string;
+  pool: pg.Pool;
+  dataDir: string;
+  agents: number;
+}
+
 export class Fleet implements AsyncDisposable {
   readonly #stopping = new AbortController();
   readonly #healing = new AbortController();
@@ -73,12 +82,17 @@ export class Fleet implements AsyncDisposable {
   readonly #dataDir: string;
   #twins = 0;
 
-  constructor(options: { databaseUrl: string; pool: pg.Pool; dataDir: string; agents: number }) {
-    const { databaseUrl, dataDir } = options;
+  constructor(options: FleetOptions) {
+    const { databaseUrl, serverUrl, dataDir } = options;
     const common = { DATABASE_URL: databaseUrl, CONCURRENCY: String(CONCURRENCY) };
+    const overHttp = { ...common, SERVER_URL: serverUrl, POLL_INTERVAL: '200' };
     this.#pool = options.pool;
     this.#startAgent = (index, dir = dataDir) =>
-      startProgram('agent', { ...common, DATA_DIR: dir, AGENT_ID: `chaos-${index}` });
+      startProgram('agent', {
+        ...(index % 3 === 0 ? overHttp : common),
+        DATA_DIR: dir,
+        AGENT_ID: `chaos-${index}`,
+      });
     this.#server = new Post(() => startProgram('server', common), this.#stopping.signal);
     this.#agents = Array.from(
       { length: options.agents },
@@ -87,9 +101,18 @@ export class Fleet implements AsyncDisposable {
     this.#dataDir = dataDir;
   }
 
-  /** Resolves when all of them work. */
+  /** Resolves when all of them work: agents over HTTP do not start before the server does. */
   async ready(): Promise<void> {
-    await Promise.all([this.#server, ...this.#agents].map((post) => post.ready()));
+    for (let tries = 0; tries < 100; tries += 1) {
+      try {
+        return void (await Promise.all(
+          [this.#server, ...this.#agents].map((post) => post.ready()),
+        ));
+      } catch {
+        await pause(100);
+      }
+    }
+    throw new Error('the system does not work');
   }
 
   /** The server's address; rejects while it is away. */
@@ -110,14 +133,7 @@ export class Fleet implements AsyncDisposable {
     this.#healing.abort();
     await Promise.all(this.#faults);
     for (const post of this.#agents) post.awayMs = 0;
-    for (let tries = 0; tries < 100; tries += 1) {
-      try {
-        return await this.ready();
-      } catch {
-        await pause(100);
-      }
-    }
-    throw new Error('the system did not come back');
+    await this.ready();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

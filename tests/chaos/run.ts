@@ -7,10 +7,11 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import type pg from 'pg';
 import { timed } from '../../bench/distribution.ts';
+import { startBalancer } from '../support/balancer.ts';
 import { Fleet } from './fleet.ts';
 import { drawPlan, type Fault, type Scale } from './plan.ts';
 import { startSink, type Hit } from './sink.ts';
-import { NOBODYS_TYPE, submitAll, type Submissions } from './submitter.ts';
+import { submitAll, type Submissions } from './submitter.ts';
 import { judge, type Violation } from './verdict.ts';
 import { Watch } from './watch.ts';
 
@@ -37,7 +38,14 @@ export async function runChaos(
   await prepare(pool, scale);
   const plan = drawPlan(seed, scale);
   await using sink = await startSink();
-  await using fleet = new Fleet({ databaseUrl: database.url, pool, dataDir, agents: scale.agents });
+  await using balancer = await startBalancer(() => fleet.url());
+  await using fleet = new Fleet({
+    databaseUrl: database.url,
+    serverUrl: balancer.url,
+    pool,
+    dataDir,
+    agents: scale.agents,
+  });
   await fleet.ready();
   const watch = new Watch(pool);
   const ending = new AbortController();
@@ -70,13 +78,6 @@ async function prepare(pool: pg.Pool, { lostAfterMs }: Scale): Promise<void> {
     `update executor.settings
      set beat_interval = $1 * interval '1 ms' / 3, lost_after = $1 * interval '1 ms'`,
     [lostAfterMs],
-  );
-  await pool.query(
-    `insert into executor.command_types
-       (type, description, payload_schema, result_schema, default_timeout)
-     values ($1, 'No agent knows it.', '{}', '{}', '1 minute')
-     on conflict do nothing`,
-    [NOBODYS_TYPE],
   );
 }
 

@@ -4,8 +4,8 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import type { PlannedCommand } from './plan.ts';
 
-/** A type that nobody carries out: its attempts fail, are repeated, and fail for good. */
-export const NOBODYS_TYPE = 'CHAOS_NOBODY';
+/** For what takes longer: its attempts time out, are repeated, and fail for good. */
+const TOO_SHORT_MS = 50;
 
 export interface Submissions {
   /** The ids of commands that were answered with 201. */
@@ -83,8 +83,9 @@ function toBody(command: PlannedCommand, index: number, { sinkUrl }: Submitter):
   if (kind === 'failing')
     return {
       ...options,
-      type: NOBODYS_TYPE,
-      payload: {},
+      type: 'DELAY',
+      payload: { ms: 60_000 },
+      timeoutMs: TOO_SHORT_MS,
       backoff: { initialMs: ms, maxMs: 1_000 },
     };
   return { ...options, type: 'DELAY', payload: { ms } };

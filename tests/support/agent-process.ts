@@ -1,10 +1,15 @@
-// Agents as processes of their own, that share a data directory and are gone after each test.
+// Agents as processes of their own, that share a data directory and are gone after each test. In the
+// project `over-http` they reach the ledger through a server, unless the test says how.
 
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterEach, beforeEach } from 'vitest';
+import { afterAll, afterEach, beforeEach } from 'vitest';
+import type { Database } from '../../db/connect.ts';
+import { isOverHttp } from './agent.ts';
 import { temporaryDirectory } from './postgres.ts';
 import { run, type Running } from './process.ts';
+import { startServer, type RunningServer } from './server.ts';
+import { startTicker } from './ticker.ts';
 
 const MAIN = join(import.meta.dirname, '../../agent/main.ts');
 const READY = /"session":"([0-9a-f-]+)".*"msg":"ready"/;
@@ -16,13 +21,20 @@ export interface AgentProcesses {
   ready: (env?: NodeJS.ProcessEnv, args?: string[]) => Promise<{ agent: Running; agentId: string }>;
 }
 
-export function useAgentProcesses(database: () => { url: string }): AgentProcesses {
+export function useAgentProcesses(database: () => Database & { url: string }): AgentProcesses {
   const agents: Running[] = [];
+  const servers = new AsyncDisposableStack();
+  let server: RunningServer | undefined;
   let dataDir: string;
 
   beforeEach(async () => {
     dataDir = await temporaryDirectory();
+    if (!isOverHttp() || server) return;
+    server = servers.use(await startServer(database()));
+    servers.use(await startTicker(database()));
   });
+
+  afterAll(() => servers.disposeAsync());
 
   afterEach(async () => {
     for (const agent of agents.splice(0)) {
@@ -33,9 +45,8 @@ export function useAgentProcesses(database: () => { url: string }): AgentProcess
   });
 
   const start = (env: NodeJS.ProcessEnv = {}, args: string[] = []) => {
-    const agent = run(MAIN, args, {
-      env: { DATABASE_URL: database().url, DATA_DIR: dataDir, ...env },
-    });
+    const ledger = server ? { SERVER_URL: server.url } : { DATABASE_URL: database().url };
+    const agent = run(MAIN, args, { env: { ...ledger, DATA_DIR: dataDir, ...env } });
     agents.push(agent);
     return agent;
   };

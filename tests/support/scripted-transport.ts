@@ -33,6 +33,8 @@ export async function scriptAgent(
   const agent = new Agent({
     transport: {
       settledClaimNo: 0,
+      pollIntervalMs: undefined,
+      endClaim: () => {},
       register: () => Promise.resolve(0),
       claim: () => Promise.resolve([]),
       finish: (batch) => {

@@ -1,0 +1,189 @@
+// The lifeline as it runs in its thread where the ledger is reached over HTTP: it beats.
+//
+//   beat ─▶ the server holds it while something runs ─▶ cancelled, revoked, or time is up ─▶ beat …
+//
+// That it is held is how cancels arrive at once. A held beat knows only what ran when it was sent: the
+// main thread says when that no longer will do (beat-renewal.ts), and it is given up for a new one. So
+// that the answers are heard however often that happens, every few one is not held, nor given up.
+//
+// Any server will do for any beat. One that does not know the agent, as its row is gone, is told of it
+// again; the next beat then says what became of what runs.
+
+import { z } from 'zod';
+import { jitteredBackoffMs } from '../db/backoff.ts';
+import { CancelRelay } from './cancel-relay.ts';
+import type {
+  AgentState,
+  FromLifeline,
+  HttpLifelineSetup,
+  LogArguments,
+  MainThreadSays,
+} from './lifeline-messages.ts';
+import { LifelineQuery } from './lifeline-query.ts';
+import { Pulse } from './pulse.ts';
+import { HttpClient, ServerError } from './transports/http-client.ts';
+
+/** Longer would cost two beats, and with them the agent, when the server's host is gone without a word. */
+const PATIENCE_MS = 4_000;
+
+const LONGEST_WAIT_S = 30;
+
+/** So many held beats in a row may be given up. */
+const MOST_GIVEN_UP = 4;
+
+/** From one beat that was to be held to the next, when its answer comes at once. */
+const LEAST_HELD_MS = 250;
+
+const BeatAnswer = z.object({
+  revoked: z.array(z.string()),
+  cancelled: z.array(z.string()),
+  ready: z.boolean(),
+  drain: z.boolean(),
+  intervalMs: z.number(),
+});
+
+export class HttpLifelineThread {
+  readonly #setup: HttpLifelineSetup;
+  readonly #tell: (message: FromLifeline) => void;
+  readonly #client: HttpClient;
+  readonly #pulse = new Pulse(() => this.#beat());
+  readonly #query: LifelineQuery;
+  readonly #cancels: CancelRelay;
+  #held: AbortController | undefined;
+  #givenUp = 0;
+  #failures = 0;
+  #intervalMs = 0;
+  #drains = false;
+  #closed = false;
+
+  constructor(setup: HttpLifelineSetup, tell: (message: FromLifeline) => void) {
+    this.#setup = setup;
+    this.#tell = tell;
+    this.#client = new HttpClient(setup.serverUrl);
+    this.#query = new LifelineQuery(() => tell({ kind: 'ask' }));
+    this.#cancels = new CancelRelay({
+      tell: (ids) => tell({ kind: 'cancelled', ids }),
+      onDropped: () => this.#renew(),
+    });
+  }
+
+  /** The agent has just registered: nothing is left to be found out. */
+  open(): Promise<void> {
+    this.#tell({ kind: 'open' });
+    this.#pulse.now();
+    return Promise.resolve();
+  }
+
+  close(): Promise<void> {
+    this.#closed = true;
+    this.#pulse.stop();
+    this.#client.close();
+    return Promise.resolve();
+  }
+
+  /** What the main thread says. */
+  heed(message: MainThreadSays): void {
+    if (message.kind === 'heardOfCancels') return this.#cancels.heard();
+    const wasAwaited = this.#query.answered(message.state);
+    // A beat that could not wait for this answer must not be held for what was said before.
+    if (message.kind === 'beat' || !wasAwaited) this.#renew();
+  }
+
+  #renew(): void {
+    this.#held?.abort();
+    this.#pulse.now();
+  }
+
+  async #beat(): Promise<void> {
+    const state = await this.#query.state();
+    try {
+      this.#pulse.intervalMs = await this.#beatOnce(state);
+      if (this.#failures > 0) this.#say('info', 'the server answers again');
+      this.#failures = 0;
+    } catch (error) {
+      if (!this.#closed) this.#pulse.intervalMs = this.#failed(error);
+    } finally {
+      this.#held = undefined;
+    }
+  }
+
+  /** Answers in how many ms to beat again. */
+  async #beatOnce(state: AgentState): Promise<number> {
+    const waitS = this.#waitFor(state);
+    const held = (this.#held = waitS > 0 ? new AbortController() : undefined);
+    const beganAtMs = performance.now();
+    try {
+      await this.#exchange(state, waitS, held?.signal);
+    } catch (error) {
+      if (held?.signal.aborted) this.#givenUp += 1;
+      else if (says(error, 'unknown_agent')) return await this.#introduce();
+      else throw error;
+      return 0;
+    }
+    this.#givenUp = 0;
+    // One that was answered at once, though what runs needs one that is held, is followed by that.
+    if (waitS === 0) return this.#waitFor(state) > 0 ? 0 : this.#intervalMs;
+    return LEAST_HELD_MS - (performance.now() - beganAtMs);
+  }
+
+  #waitFor({ running }: AgentState): number {
+    if (running.length === 0 || this.#givenUp >= MOST_GIVEN_UP) return 0;
+    return Math.min(LONGEST_WAIT_S, Math.floor(this.#intervalMs / 1_000));
+  }
+
+  async #exchange(state: AgentState, waitS: number, signal?: AbortSignal): Promise<void> {
+    const { agentId, session } = this.#setup.registration;
+    const answer = await this.#client.post(
+      `agents/${agentId}/beat`,
+      { session, ...state, wait: waitS },
+      { timeoutMs: waitS * 1_000 + PATIENCE_MS, ...(signal && { signal }) },
+    );
+    this.#heedAnswer(BeatAnswer.parse(answer), state);
+  }
+
+  #heedAnswer(answer: z.infer<typeof BeatAnswer>, { running }: AgentState): void {
+    this.#intervalMs = answer.intervalMs;
+    if (answer.revoked.length > 0) {
+      const revoked = new Set(answer.revoked);
+      this.#tell({ kind: 'revoked', attempts: running.filter(({ id }) => revoked.has(id)) });
+    }
+    this.#cancels.pass(answer.cancelled);
+    if (answer.drain !== this.#drains)
+      this.#say('info', answer.drain ? 'to be drained: claims find nothing' : 'no longer drained');
+    this.#drains = answer.drain;
+    if (answer.ready) this.#tellOfWork();
+  }
+
+  /** Answers in how many ms to beat again. */
+  async #introduce(): Promise<number> {
+    // Who has signed off is unknown too, and to register would bring it back.
+    if (this.#query.latest.draining) return Math.max(this.#intervalMs, LEAST_HELD_MS);
+    await this.#client.post('agents', this.#setup.registration, { timeoutMs: PATIENCE_MS });
+    this.#say('warn', 'the server did not know this agent: registered again');
+    return 0;
+  }
+
+  /** Answers in how many ms to beat again. */
+  #failed(error: unknown): number {
+    if (says(error, 'superseded')) {
+      this.#pulse.stop();
+      this.#tell({ kind: 'superseded' });
+      return 0;
+    }
+    this.#failures += 1;
+    this.#say(this.#failures === 1 ? 'warn' : 'debug', { err: error }, 'no beat; trying again');
+    return jitteredBackoffMs(this.#failures);
+  }
+
+  #tellOfWork(): void {
+    if (Atomics.exchange(this.#setup.workTold, 0, 1) === 0) this.#tell({ kind: 'work' });
+  }
+
+  #say(level: 'debug' | 'info' | 'warn', ...line: LogArguments): void {
+    this.#tell({ kind: 'log', level, line });
+  }
+}
+
+function says(error: unknown, code: string): boolean {
+  return error instanceof ServerError && error.code === code;
+}
