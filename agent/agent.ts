@@ -32,8 +32,6 @@ export interface AgentOptions {
   /** How many commands may execute at once. */
   concurrency: number;
   log: Logger;
-  /** Commands have been started. */
-  onStarted?: () => void;
 }
 
 /** How long giving back and signing off may take once draining is over. */
@@ -45,7 +43,6 @@ export class Agent {
   readonly #executors: ExecutorRegistry;
   readonly #concurrency: number;
   readonly #log: Logger;
-  readonly #onStarted: () => void;
   readonly #reporter: Reporter;
   readonly #progress: ProgressReporter;
   readonly #claimer: Claimer;
@@ -57,14 +54,12 @@ export class Agent {
   #draining = false;
   #whenIdle = Promise.withResolvers<void>();
 
-  constructor(options: AgentOptions) {
-    const { transport, journal, executors, concurrency, log } = options;
+  constructor({ transport, journal, executors, concurrency, log }: AgentOptions) {
     this.#transport = transport;
     this.#journal = journal;
     this.#executors = executors;
     this.#concurrency = concurrency;
     this.#log = log;
-    this.#onStarted = options.onStarted ?? (() => {});
     const finish = (reports: Report[]) => transport.finish(reports);
     this.#reporter = new Reporter({ journal, finish, log });
     this.#progress = new ProgressReporter((reports) => transport.reportProgress(reports), log);
@@ -90,16 +85,10 @@ export class Agent {
     // It may have become writable, and nobody says again that work waits.
     this.#claimer.pumpSoon();
     return {
-      running: this.running(),
+      running: this.#running(),
       settledClaimNo: this.#transport.settledClaimNo,
       draining: this.#draining,
     };
-  }
-
-  /** What executes or has yet to be acknowledged. */
-  running(): AttemptKey[] {
-    const attempts = new Set([...this.#attempts.values(), ...this.#leaving]);
-    return Array.from(attempts, ({ command: { id, attempt } }) => ({ id, attempt }));
   }
 
   /** A beat found that these are no longer ours. A newer attempt of the same command may be. */
@@ -152,7 +141,6 @@ export class Agent {
   async #take(commands: ClaimedCommand[]): Promise<void> {
     if (this.#draining) return await this.#giveBack(commands);
     for (const command of commands) this.#start(command);
-    if (commands.length > 0) this.#onStarted();
   }
 
   #start(command: ClaimedCommand): void {
@@ -232,6 +220,11 @@ export class Agent {
     const claims = commands.map(({ id, attempt }) => ({ id, attempt }));
     await this.#transport.release(claims);
     this.#log.info({ commands: claims.length }, 'released');
+  }
+
+  #running(): AttemptKey[] {
+    const attempts = new Set([...this.#attempts.values(), ...this.#leaving]);
+    return Array.from(attempts, ({ command: { id, attempt } }) => ({ id, attempt }));
   }
 
   #settleIdle(): void {

@@ -1,10 +1,9 @@
 // The lifeline as it runs in its thread where the ledger is reached over HTTP: it beats.
 //
-//   beat ─▶ the server holds it while something runs ─▶ cancelled, revoked, or time is up ─▶ beat …
+//   beat ─▶ the server holds it ─▶ something is cancelled, or the next beat is due ─▶ beat …
 //
-// That it is held is how cancels arrive at once. A held beat knows only what ran when it was sent: the
-// main thread says when that no longer will do (beat-renewal.ts), and it is given up for a new one. So
-// that the answers are heard however often that happens, every few one is not held, nor given up.
+// That it is held is how cancels arrive at once, also of what was claimed after it was sent. One that says
+// what the ledger should know at once is sent before its time: the held one is given up for it.
 //
 // Any server will do for any beat. One that does not know the agent, as its row is gone, is told of it
 // again; the next beat then says what became of what runs.
@@ -28,11 +27,8 @@ const PATIENCE_MS = 4_000;
 
 const LONGEST_WAIT_S = 30;
 
-/** So many held beats in a row may be given up. */
-const MOST_GIVEN_UP = 4;
-
-/** From one beat that was to be held to the next, when its answer comes at once. */
-const LEAST_HELD_MS = 250;
+/** From one beat to the next, when its answer comes at once. */
+const LEAST_HELD_MS = 50;
 
 const BeatAnswer = z.object({
   revoked: z.array(z.string()),
@@ -50,7 +46,6 @@ export class HttpLifelineThread {
   readonly #query: LifelineQuery;
   readonly #cancels: CancelRelay;
   #held: AbortController | undefined;
-  #givenUp = 0;
   #failures = 0;
   #intervalMs = 0;
   #drains = false;
@@ -109,34 +104,26 @@ export class HttpLifelineThread {
 
   /** Answers in how many ms to beat again. */
   async #beatOnce(state: AgentState): Promise<number> {
-    const waitS = this.#waitFor(state);
-    const held = (this.#held = waitS > 0 ? new AbortController() : undefined);
+    const held = (this.#held = new AbortController());
     const beganAtMs = performance.now();
     try {
-      await this.#exchange(state, waitS, held?.signal);
+      await this.#exchange(state, held.signal);
     } catch (error) {
-      if (held?.signal.aborted) this.#givenUp += 1;
-      else if (says(error, 'unknown_agent')) return await this.#introduce();
-      else throw error;
-      return 0;
+      if (held.signal.aborted) return 0;
+      if (says(error, 'unknown_agent')) return await this.#introduce();
+      throw error;
     }
-    this.#givenUp = 0;
-    // One that was answered at once, though what runs needs one that is held, is followed by that.
-    if (waitS === 0) return this.#waitFor(state) > 0 ? 0 : this.#intervalMs;
     return LEAST_HELD_MS - (performance.now() - beganAtMs);
   }
 
-  #waitFor({ running }: AgentState): number {
-    if (running.length === 0 || this.#givenUp >= MOST_GIVEN_UP) return 0;
-    return Math.min(LONGEST_WAIT_S, Math.floor(this.#intervalMs / 1_000));
-  }
-
-  async #exchange(state: AgentState, waitS: number, signal?: AbortSignal): Promise<void> {
+  async #exchange(state: AgentState, signal: AbortSignal): Promise<void> {
+    // The server lets go of it when the next one is due.
+    const waitS = Math.min(LONGEST_WAIT_S, Math.ceil(this.#intervalMs / 1_000));
     const { agentId, session } = this.#setup.registration;
     const answer = await this.#client.post(
       `agents/${agentId}/beat`,
       { session, ...state, wait: waitS },
-      { timeoutMs: waitS * 1_000 + PATIENCE_MS, ...(signal && { signal }) },
+      { timeoutMs: waitS * 1_000 + PATIENCE_MS, signal },
     );
     this.#heedAnswer(BeatAnswer.parse(answer), state);
   }

@@ -7,7 +7,6 @@ import type { CommandTypeDefinition } from '../db/command-types.ts';
 import type { Logger } from '../runtime/log.ts';
 import packageJson from '../package.json' with { type: 'json' };
 import { Agent } from './agent.ts';
-import { BeatRenewal } from './beat-renewal.ts';
 import type { ExecutorRegistry } from './executors/executor.ts';
 import type { JournalFile } from './journal-file.ts';
 import { reportLeftovers } from './journal-leftovers.ts';
@@ -64,20 +63,11 @@ export async function startAgent(options: StartOptions): Promise<RunningAgent> {
   const contracts = options.ownTypes ?? [];
   const transport = openTransport(ledger, identity, log);
   const journal = new Journal(options.journal, identity.session, log);
-  const renewal = new BeatRenewal(
-    () => agent.running(),
-    () => lifeline.beat(),
-  );
-  const onStarted = () => 'serverUrl' in ledger && renewal.started();
-  const agent = new Agent({ transport, journal, executors, concurrency, log, onStarted });
+  const agent = new Agent({ transport, journal, executors, concurrency, log });
   const superseded = new AbortController();
   const lifeline = new Lifeline(targetOf(ledger, { ...identity, ...info, contracts }), {
     log,
-    state: () => {
-      const state = agent.state();
-      renewal.told(state.running);
-      return state;
-    },
+    state: () => agent.state(),
     onWork: () => agent.wake(),
     onRevoked: (attempts) => agent.revoke(attempts),
     onCancelled: (ids) => agent.cancel(ids),
@@ -103,7 +93,6 @@ export async function startAgent(options: StartOptions): Promise<RunningAgent> {
     // People who look see it drain, not claim nothing for no reason.
     lifeline.beat();
     const said = await drained;
-    renewal.close();
     await lifeline.close();
     await transport.close();
     return said;

@@ -64,9 +64,11 @@ export class BeatDesk {
       for (;;) {
         held.isDue = false;
         const answer = await this.#ask(request);
+        // Given up: whatever is to be told has to be told again.
+        if (signal.aborted) return answer;
         if (this.#tell(request, answer) || answer.superseded || answer.unknown) return answer;
         const leftMs = startedAt + Math.min(ms, answer.intervalMs) - performance.now();
-        if (!held.isDue && leftMs > 0 && !signal.aborted) await woken(held, leftMs);
+        if (!held.isDue && leftMs > 0) await woken(held, leftMs);
         if (!held.isDue) return answer;
       }
     } finally {

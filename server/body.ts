@@ -40,9 +40,9 @@ export async function readBody(
 }
 
 /** The second half: what they say. */
-export function parseJson(bytes: Buffer): unknown {
+export function parseJson(bytes: Buffer, maxDepth?: number): unknown {
   const value = parse(decode(bytes));
-  assertAcceptableJson(value);
+  assertAcceptableJson(value, maxDepth);
   return value;
 }
 

@@ -7,42 +7,49 @@ import { Problem } from './problem.ts';
 
 const MAX_DEPTH = 64;
 
+/** Results may be nested deeper than what is submitted: agents keep them up to 512, and reports go around. */
+export const MAX_RESULT_DEPTH = 520;
+
 /** @throws Problem 400 that points at the first thing refused. */
-export function assertAcceptableJson(value: unknown): void {
-  visit(value, []);
+export function assertAcceptableJson(value: unknown, maxDepth = MAX_DEPTH): void {
+  visit(value, [], maxDepth);
 }
 
 // `path` is one array, pushed and popped on the way: a pointer is only made when it's needed. Nothing is
 // made of a member either: a body can hold millions.
-function visit(value: unknown, path: PropertyKey[]): void {
+function visit(value: unknown, path: PropertyKey[], maxDepth: number): void {
   if (typeof value === 'string') assertText(value, path);
   else if (typeof value === 'number') assertNumber(value, path);
-  else if (Array.isArray(value)) visitItems(value, path);
+  else if (Array.isArray(value)) visitItems(value, path, maxDepth);
   else if (typeof value === 'object' && value !== null)
-    visitMembers(value as Record<string, unknown>, path);
+    visitMembers(value as Record<string, unknown>, path, maxDepth);
 }
 
-function visitItems(array: unknown[], path: PropertyKey[]): void {
-  assertDepth(path);
+function visitItems(array: unknown[], path: PropertyKey[], maxDepth: number): void {
+  assertDepth(path, maxDepth);
   for (let i = 0; i < array.length; i += 1) {
     path.push(i);
-    visit(array[i], path);
+    visit(array[i], path, maxDepth);
     path.pop();
   }
 }
 
-function visitMembers(object: Record<string, unknown>, path: PropertyKey[]): void {
-  assertDepth(path);
+function visitMembers(
+  object: Record<string, unknown>,
+  path: PropertyKey[],
+  maxDepth: number,
+): void {
+  assertDepth(path, maxDepth);
   for (const key of Object.keys(object)) {
     path.push(key);
     assertKey(key, path);
-    visit(object[key], path);
+    visit(object[key], path, maxDepth);
     path.pop();
   }
 }
 
-function assertDepth(path: PropertyKey[]): void {
-  if (path.length === MAX_DEPTH) refuse(path, `JSON may be nested ${MAX_DEPTH} deep`);
+function assertDepth(path: PropertyKey[], maxDepth: number): void {
+  if (path.length === maxDepth) refuse(path, `JSON may be nested ${maxDepth} deep`);
 }
 
 function assertNumber(number: number, path: PropertyKey[]): void {

@@ -127,6 +127,9 @@ export class HttpTransport implements Transport {
   }
 
   async signOff(): Promise<void> {
+    // What a claim that was given up may have taken was never started: the ledger is to know that first.
+    const beat = { running: [], settledClaimNo: this.#settledClaimNo, draining: true };
+    await this.#post(this.#mine('beat'), this.#with(beat));
     await this.#post(this.#mine('sign-off'), this.#with({}));
   }
 

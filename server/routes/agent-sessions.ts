@@ -26,6 +26,7 @@ import {
 } from '../agent-requests.ts';
 import { MAX_BODY_BYTES, parseJson, readBody } from '../body.ts';
 import { gone } from '../gone.ts';
+import { MAX_RESULT_DEPTH } from '../json-limits.ts';
 import type { RequestState } from '../observe.ts';
 import { parse } from '../parse.ts';
 import { compilePayloadCheck } from '../payload-schema.ts';
@@ -73,7 +74,7 @@ export function addAgentSessionRoutes(
     router.post(`/agents/:id/${verb}`, async (ctx) => {
       const id = readAgentId(ctx);
       assertNoQuery(ctx);
-      const body = parse(schema, parseJson(await readBody(ctx, maxBytes)), WRONG);
+      const body = parse(schema, parseJson(await readBody(ctx, maxBytes), MAX_RESULT_DEPTH), WRONG);
       ctx.body = await act(id, body, ctx);
     });
 

@@ -13,6 +13,7 @@ import type { RequestState } from '../observe.ts';
 import { parse } from '../parse.ts';
 import { Problem } from '../problem.ts';
 import { assertNoQuery, parseQuery } from '../query.ts';
+import { MAX_RESULT_DEPTH } from '../json-limits.ts';
 import { onUndelivered } from '../undelivered.ts';
 
 type Context = RouterContext<RequestState>;
@@ -43,7 +44,7 @@ export function addClaimRoutes(router: Router<RequestState>, desks: AgentDesks):
   router.put('/commands/:id/result', async (ctx) => {
     const id = assertCommandId(ctx.params['id']).toLowerCase();
     assertNoQuery(ctx);
-    const body = parseJson(await readBody(ctx, MAX_RESULT_BYTES));
+    const body = parseJson(await readBody(ctx, MAX_RESULT_BYTES), MAX_RESULT_DEPTH);
     const { result, error, outcome = 'failed', ...from } = parse(resultBody, body, WRONG_RESULT);
     const { answer, faults } = await desks.results.report(
       error
