@@ -11,7 +11,7 @@ import http.client, itertools, json, os, random, signal, threading, time, urllib
 SERVER = (os.environ.get("SERVER_URL") or "http://127.0.0.1:3000").rstrip("/")
 AGENT_ID = os.environ.get("AGENT_ID") or f"python-{uuid.uuid4().hex[:8]}"
 SESSION = str(uuid.uuid4())  # each process draws one: the newest is the agent
-CONCURRENCY, CLAIM_WAIT_S, BEAT_WAIT_S, GRACE_S = 4, 25, 2, 5
+CONCURRENCY, CLAIM_WAIT_S, BEAT_WAIT_S, GRACE_S = 4, 25, 30, 5
 MAX_RESULT_BYTES = 1_000_000
 
 # ---- The types that it carries out. A handler calls attempt.pause() now and then, which raises
@@ -83,10 +83,9 @@ def persist(ask):
         time.sleep(random.uniform(0, min(10, 0.2 * 2 ** min(failures, 9))))
 
 def register():
-    global interval_s
     body = {"agentId": AGENT_ID, "session": SESSION, "concurrency": CONCURRENCY,
             "types": list(HANDLERS), "contracts": CONTRACTS, "pid": os.getpid()}
-    interval_s = persist(lambda: call("/agents", body))["intervalMs"] / 1000
+    persist(lambda: call("/agents", body))
     say(f"ready: {AGENT_ID}")
 
 def say(text):
@@ -98,7 +97,6 @@ changed = threading.Condition()
 attempts = {}  # by command id: what runs or has yet to be reported
 results = {}  # by command id: what was completed but not accepted yet; it is not executed again
 claim_no = settled_claim_no = 0
-interval_s = 5
 draining = stopping = False
 
 # ---- An attempt: one claimed command, in a thread of its own.
@@ -191,22 +189,20 @@ def claim():
             changed.notify_all()
 
 def beat(wait_s=BEAT_WAIT_S):
-    """Says what runs. The answer waits up to `wait_s` for some of that to be cancelled; what starts
-    meanwhile is in the next beat, so this is short. While nothing runs, beats are far between."""
-    global draining, interval_s
+    """Says what runs. The server holds the answer until something of ours is cancelled (or was claimed
+    since, and is), or until the next beat is due."""
+    global draining
     with changed:
-        if wait_s:
-            changed.wait_for(lambda: attempts, interval_s)
         sent = dict(attempts)
         body = {"session": SESSION, "running": [attempt.key() for attempt in sent.values()],
                 "settledClaimNo": settled_claim_no, "draining": stopping, "wait": wait_s}
     answer = call(f"/agents/{AGENT_ID}/beat", body, wait_s + 5)
     with changed:
-        draining, interval_s = answer["drain"], answer["intervalMs"] / 1000
+        draining = answer["drain"]
+        for why, known in (("revoked", sent), ("cancelled", attempts)):
+            for id in set(answer[why]) & set(known):
+                known[id].end(why)
         changed.notify_all()
-    for why in ("revoked", "cancelled"):
-        for id in set(answer[why]) & set(sent):
-            sent[id].end(why)
 
 def forever(ask):
     try:
