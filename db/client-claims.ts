@@ -67,14 +67,18 @@ export async function claimMany(
   }));
 }
 
-/** Signs of life of agents, by id, whose long poll is open. */
+/** Signs of life of agents, by id, whose long poll is open; answers who should look for work. */
 export async function keepAlive(
   database: Queryable,
   sessions: ReadonlyMap<string, string>,
-): Promise<void> {
-  await database.query('select executor.keep_alive($1)', [
+): Promise<string[]> {
+  const { rows } = await database.query('select executor.keep_alive($1) as id', [
     JSON.stringify(Object.fromEntries(sessions)),
   ]);
+  return z
+    .array(z.object({ id: z.string() }))
+    .parse(rows)
+    .map(({ id }) => id);
 }
 
 /** The sessions that run these commands, in order; undefined where none does. */

@@ -11,8 +11,8 @@
 // work, the one that has waited longest. While there is more than an agent asked for it wakes two others:
 // a burst wakes everybody in a few rounds.
 //
-// A poll looks before it waits, and what is announced while it looks makes it look again: nothing is
-// missed. What was claimed for an agent that has gone away in the meantime is taken back at once.
+// A poll looks before it waits, and what is announced while it looks makes it look again. Should a wake-up
+// get lost all the same, the answer to the next sign of life says who is to look. What was claimed for an agent that has gone away in the meantime is taken back at once.
 
 import { setTimeout as pause } from 'node:timers/promises';
 import type { Subscription } from '../db/agents.ts';
@@ -214,7 +214,7 @@ export class ClaimDesk {
     const sessions = new Map<string, string>();
     for (const [agentId, { session }] of this.#waiters) if (session) sessions.set(agentId, session);
     try {
-      await keepAlive(this.#wakeUps, sessions);
+      for (const agentId of await keepAlive(this.#wakeUps, sessions)) this.#call(agentId);
     } catch (error) {
       // That the connection is down is the listener's to say, and it goes on trying.
       this.#log.debug({ err: error }, 'no signs of life for the agents that wait');
@@ -223,8 +223,12 @@ export class ClaimDesk {
 
   #hear(payload: string): void {
     const target = payload.split(' ')[2];
-    if (target === undefined) return this.#wake(payload, 1);
-    const waiter = this.#waiters.get(target);
+    if (target === undefined) this.#wake(payload, 1);
+    else this.#call(target);
+  }
+
+  #call(agentId: string): void {
+    const waiter = this.#waiters.get(agentId);
     if (waiter?.wake) waiter.wake('work');
     else if (waiter) waiter.missed = true;
   }

@@ -299,6 +299,16 @@ describe('waiting for work', () => {
     expect((await polled).status).toBe(204);
   });
 
+  test('a wake-up that was lost costs no more than the time to the next sign of life', async () => {
+    await query(`update executor.queues set paused_at = now()`);
+    const polled = simpleClient(url, 'asleep').next('&wait=30');
+    await untilWaiting(1);
+    const id = await delay();
+    // By hand, which tells nobody.
+    await query(`update executor.queues set paused_at = null`);
+    expect((await polled).body.id).toBe(id);
+  });
+
   test('who waits gives signs of life, and nothing else is sent', async () => {
     const polled = simpleClient(url, 'idle').next('&wait=30');
     await untilWaiting(1);
