@@ -2,6 +2,9 @@
 
 import { randomUUID } from 'node:crypto';
 
+/** What DELAY comes to. */
+export const DELAY_RESULT = { ok: true, tookMs: 1 };
+
 type Json = Record<string, unknown>;
 
 export interface ClaimedJson extends Json {
