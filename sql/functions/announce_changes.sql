@@ -8,18 +8,12 @@ language plpgsql
 volatile
 set search_path = pg_catalog, pg_temp
 as $$
-declare
-  -- A payload holds 8,000 bytes.
-  c_most constant integer := 200;
 begin
   if coalesce(cardinality(p_ids), 0) = 0
     or not exists (select from executor.watchers where until > clock_timestamp()) then
     return;
   end if;
-  perform pg_notify(
-    'executor_changed',
-    case when cardinality(p_ids) <= c_most then array_to_string(p_ids, ' ') else 'many' end
-  );
+  perform pg_notify('executor_changed', executor.payload_of(p_ids));
 end
 $$;
 comment on function executor.announce_changes(uuid[]) is

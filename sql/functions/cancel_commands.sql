@@ -62,12 +62,9 @@ begin
   end loop;
 
   perform executor.hand_on_keys(v_cancelled);
-  -- Also when it had been asked before: that may not have been heard. A payload holds 200 ids.
+  -- Also when it had been asked before: that may not have been heard.
   if v_requested <> '{}' then
-    perform pg_notify(
-      'executor_cancel',
-      case when cardinality(v_requested) <= 200 then array_to_string(v_requested, ' ') else 'many' end
-    );
+    perform pg_notify('executor_cancel', executor.payload_of(v_requested));
   end if;
   perform executor.announce_changes(v_cancelled || v_requested);
 

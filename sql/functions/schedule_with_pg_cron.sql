@@ -12,7 +12,7 @@ declare
 begin
   if v_version is null then
     raise exception 'pg_cron is not installed in this database: create extension pg_cron'
-      using errcode = 'ZX006';
+      using errcode = 'ZX011';
   end if;
   if string_to_array(split_part(v_version, '-', 1), '.')::integer[] >= array[1, 5] then
     execute $cron$select cron.schedule('agent-executor', '1 second', 'call executor.tick(null)')$cron$;

@@ -17,7 +17,7 @@ const database = useDatabase();
 test('without the extension it says what is missing', async () => {
   await expect(
     database().pool.query('select executor.schedule_with_pg_cron()'),
-  ).rejects.toMatchObject({ code: 'ZX006' });
+  ).rejects.toMatchObject({ code: 'ZX011' });
 });
 
 test.runIf(isInstalled)(
