@@ -12,14 +12,17 @@ import { row, startSession, submit } from '../support/session.ts';
 const database = useDatabase();
 const { dataDir, start, ready } = useAgentProcesses(database);
 
+/** Over HTTP the ledger knows of it sooner than the agent. */
+const EXECUTING = /"msg":"executing"/;
+
 afterEach(async () => {
   await database().pool.query('truncate executor.commands, executor_queue.job cascade');
 });
 
 test('SIGTERM gives back what cannot finish in time, unharmed, and exits 0', async () => {
-  const { agent, agentId } = await ready({ SHUTDOWN_TIMEOUT_MS: '100' });
+  const { agent, agentId } = await ready({ SHUTDOWN_TIMEOUT_MS: '100', LOG_LEVEL: 'debug' });
   const [id] = await submit(database(), 1, { ms: 600_000 });
-  await expectStatus(database(), 'RUNNING', 1);
+  await agent.printed(EXECUTING);
   agent.kill('SIGTERM');
   expect(await agent.exited).toEqual({ code: 0, signal: null });
   expect(await row(database(), id)).toMatchObject({ status: 'PENDING', attempt: 1, error: null });
@@ -33,16 +36,16 @@ test('SIGTERM gives back what cannot finish in time, unharmed, and exits 0', asy
 test('SIGTERM lets what runs finish', async () => {
   const { agent } = await ready({ LOG_LEVEL: 'debug' });
   await submit(database(), 1, { ms: 400 });
-  await agent.printed(/"msg":"executing"/);
+  await agent.printed(EXECUTING);
   agent.kill('SIGTERM');
   expect(await agent.exited).toEqual({ code: 0, signal: null });
   await expectStatus(database(), 'COMPLETED', 1);
 });
 
 test('a second SIGTERM ends it at once, but not the echo of the first', async () => {
-  const { agent } = await ready();
+  const { agent } = await ready({ LOG_LEVEL: 'debug' });
   await submit(database(), 1, { ms: 600_000 });
-  await expectStatus(database(), 'RUNNING', 1);
+  await agent.printed(EXECUTING);
   agent.kill('SIGTERM');
   agent.kill('SIGTERM');
   await agent.printed(/"msg":"draining"/);
