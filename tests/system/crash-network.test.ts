@@ -17,7 +17,7 @@ test('a claim whose reply was lost is back after the next beat', async () => {
   await system.settings(1_000, 15_000);
   await using proxy = await startProxy(database().url);
   await system.agent('unlucky', { DATABASE_URL: proxy.url });
-  const cut = proxy.cutReplyTo(/with ticket as/);
+  const cut = proxy.cutReplyTo(/executor\.claim\(/);
   const [id] = await submit(database());
   await cut;
   expect(await row(database(), id)).toMatchObject({ status: 'RUNNING', attempt: 1 });
