@@ -17,19 +17,16 @@ const on15 = {
     include: ['tests/{db,server}/**/*.test.ts', 'tests/agent/*.test.ts'],
     exclude: [
       'tests/db/schema.test.ts',
-      ...['agent-bad-input', 'contract', 'events-trouble', 'http', 'logs', 'main', 'malformed-http']
-        .concat(['openapi', 'payloads', 'ticker-trouble', 'types'])
-        .map((name) => `tests/server/${name}.test.ts`),
-      ...[
-        'cancel-relay',
-        'custom-executors',
-        'http-client',
-        'http-transport',
-        'journal*',
-        'lifeline-*',
-      ]
-        .concat(['main', 'progress-reporter', 'pulse', 'reporter'])
-        .map((name) => `tests/agent/${name}.test.ts`),
+      ...filesOf(
+        'tests/server',
+        'agent-bad-input contract events-trouble http logs main malformed-http',
+      ),
+      ...filesOf('tests/server', 'openapi payloads ticker-trouble types'),
+      ...filesOf(
+        'tests/agent',
+        'cancel-relay custom-executors http-client http-transport journal*',
+      ),
+      ...filesOf('tests/agent', 'lifeline-* main progress-reporter pulse reporter'),
     ],
   },
 };
@@ -40,16 +37,9 @@ const overHttp = {
     name: 'over-http',
     provide: { agentsOver: 'http' as const },
     include: [
-      'agent',
-      'cancel',
-      'crash',
-      'custom-executors',
-      'database-away',
-      'draining',
-      'journal-recovery',
-      'main',
-      'progress',
-    ].map((name) => `tests/agent/${name}.test.ts`),
+      ...filesOf('tests/agent', 'agent cancel crash custom-executors database-away draining'),
+      ...filesOf('tests/agent', 'journal-recovery main progress'),
+    ],
   },
 };
 
@@ -63,3 +53,7 @@ export default defineConfig({
     ],
   },
 });
+
+function filesOf(dir: string, names: string): string[] {
+  return names.split(' ').map((name) => `${dir}/${name}.test.ts`);
+}
