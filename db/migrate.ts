@@ -4,7 +4,7 @@
 // Migrations are forward-only and immutable once shipped. Functions and views are re-applied when
 // their file changed; a file whose function changes its signature drops the old one itself.
 
-import { Client, DatabaseError } from 'pg';
+import { Client } from 'pg';
 import type { Logger } from '../runtime/log.ts';
 import { appliedMigration, checkVersion, reach, refuseNewer } from './check.ts';
 import type { CommandTypeDefinition } from './command-types.ts';
@@ -112,33 +112,29 @@ async function applyDefinitions(client: Client, log?: Logger) {
   const applied = new Map(rows.map((row) => [row.name, row.checksum]));
   let changed = readDefinitions().filter(({ name, checksum }) => applied.get(name) !== checksum);
   while (changed.length > 0) {
-    const later: SqlFile[] = [];
-    for (const file of changed) {
-      if (await applyDefinition(client, file, changed.length > 1)) log?.debug(file.name);
-      else later.push(file);
+    const early = changed.filter((file) => !changed.some((other) => isMadeFrom(file, other)));
+    // In a circle: Postgres says what is wrong with it.
+    const next = early.length > 0 ? early : changed;
+    for (const file of next) {
+      await applyDefinition(client, file);
+      log?.debug(file.name);
     }
-    if (later.length === changed.length) await applyDefinition(client, later[0] as SqlFile, false);
-    changed = later;
+    changed = changed.filter((file) => !next.includes(file));
   }
 }
 
-const UNDEFINED_TABLE = '42P01';
+/** Whether a view is made from another one, which has to come first. Functions may name what is yet to come. */
+function isMadeFrom(file: SqlFile, other: SqlFile): boolean {
+  const [, view] = /^views\/(\w+)\.sql$/.exec(other.name) ?? [];
+  if (file === other || view === undefined || !file.name.startsWith('views/')) return false;
+  return new RegExp(`\\bexecutor\\.${view}\\b`).test(file.text);
+}
 
-/** Answers false for a view on another one that is yet to come, where `mayWait` says so. */
-async function applyDefinition(client: Client, file: SqlFile, mayWait: boolean): Promise<boolean> {
-  await client.query('savepoint definition');
-  try {
-    await client.query(file.text);
-  } catch (error) {
-    const isEarly = error instanceof DatabaseError && error.code === UNDEFINED_TABLE;
-    if (!mayWait || !isEarly) throw error;
-    await client.query('rollback to savepoint definition');
-    return false;
-  }
+async function applyDefinition(client: Client, file: SqlFile): Promise<void> {
+  await client.query(file.text);
   await client.query(
     `insert into executor.definitions (name, checksum) values ($1, $2)
      on conflict (name) do update set checksum = excluded.checksum, applied_at = now()`,
     [file.name, file.checksum],
   );
-  return true;
 }

@@ -12,7 +12,12 @@ comment on column executor.queues.name is 'What submitters and agents name.';
 comment on column executor.queues.paused_at is
   'Since when nothing of it is claimed; null while it is not paused.';
 comment on column executor.queues.created_at is 'When it was created.';
-insert into executor.queues (name) values ('default');
+insert into executor.queues (name)
+select 'default'
+union
+select name from executor_queue.queue where name ~ '^[A-Za-z0-9._-]{1,64}$'
+union
+select queue from executor.commands where finished_at is null;
 
 create table executor.lanes (
   id bigint generated always as identity,
@@ -101,3 +106,8 @@ comment on column executor.command_types.built_in is
 drop function if exists executor.publish_types(jsonb);
 drop function if exists executor.beat(text, uuid, jsonb, bigint, text[], boolean);
 drop function if exists executor.register_agent(text, uuid, integer, text, integer, text);
+
+-- Views cannot be replaced by ones whose columns have other names.
+drop view if exists executor.invariants, executor.ledger_queue_mismatch;
+delete from executor.definitions
+where name in ('views/invariants.sql', 'views/ledger_queue_mismatch.sql');
