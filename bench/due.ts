@@ -2,6 +2,7 @@
 // agent, and no other traffic.
 
 import { setTimeout as pause } from 'node:timers/promises';
+import { join } from 'node:path';
 import type pg from 'pg';
 import { connect } from '../db/connect.ts';
 import { distribution } from './distribution.ts';
@@ -10,12 +11,12 @@ import { startProcess } from './processes.ts';
 const DEFERRED = 120;
 const RETRIES = 120;
 const LONGEST_MS = 12_000;
-const NOBODYS_TYPE = 'BENCH_NOBODY';
+const EXECUTORS_DIR = join(import.meta.dirname, 'executors');
 
 export async function due(url: string): Promise<string[]> {
   const database = connect(url, { applicationName: 'bench', max: 1 });
   await using _server = await startProcess('server', url);
-  await using _agent = await startProcess('agent', url);
+  await using _agent = await startProcess('agent', url, { EXECUTORS_DIR });
   const deferred = await deferredStarts(database.pool);
   const retried = await retriedStarts(database.pool);
   await database.close();
@@ -36,23 +37,17 @@ async function deferredStarts(pool: pg.Pool): Promise<number[]> {
   return await starts(pool, 'DELAY');
 }
 
-/** A type that the agent does not know fails at once, and is retried after a random pause. */
+/** Each fails at once, and is retried after a random pause. */
 async function retriedStarts(pool: pg.Pool): Promise<number[]> {
-  await pool.query(
-    `insert into executor.command_types
-       (type, description, payload_schema, result_schema, default_timeout)
-     values ($1, 'No agent knows it.', '{}', '{}', '1 minute')`,
-    [NOBODYS_TYPE],
-  );
   const backoff = { initialMs: LONGEST_MS, maxMs: LONGEST_MS };
   for (let i = 0; i < RETRIES; i += 1) {
     await pool.query(`select executor.submit_command($1, '{}', $2)`, [
-      NOBODYS_TYPE,
+      'FAILING',
       JSON.stringify({ maxAttempts: 2, backoff }),
     ]);
     await pause(50 * Math.random());
   }
-  return await starts(pool, NOBODYS_TYPE);
+  return await starts(pool, 'FAILING');
 }
 
 /** Waits until all of this type are done; answers the ms from each one's time to its start. */
@@ -67,7 +62,7 @@ async function starts(pool: pg.Pool, type: string): Promise<number[]> {
        where type = $1 and finished_at is not null`,
       [type],
     );
-    if (rows.length === (type === NOBODYS_TYPE ? RETRIES : DEFERRED))
+    if (rows.length === (type === 'FAILING' ? RETRIES : DEFERRED))
       return rows.map(({ late }) => late ?? NaN);
   }
   throw new Error('not all of them were done in time');

@@ -12,23 +12,26 @@ export interface BenchProcess extends AsyncDisposable {
   pid: number;
 }
 
-/** Starts `server/main.ts` or `agent/main.ts` and waits until it is ready. */
+/** Starts `server/main.ts`, `agent/main.ts` or a worker, and waits until it is ready. */
 export async function startProcess(
-  main: 'server' | 'agent',
+  main: 'server' | 'agent' | `bench/workers/${string}`,
   databaseUrl: string,
   env: NodeJS.ProcessEnv = {},
 ): Promise<BenchProcess> {
   const dataDir = await mkdtemp(join(tmpdir(), 'agent-executor-bench-data-'));
-  const child = fork(join(import.meta.dirname, '..', main, 'main.ts'), {
-    env: {
-      PATH: process.env['PATH'],
-      DATABASE_URL: databaseUrl,
-      DATA_DIR: dataDir,
-      PORT: '0',
-      ...env,
+  const child = fork(
+    join(import.meta.dirname, '..', main.includes('/') ? `${main}.ts` : `${main}/main.ts`),
+    {
+      env: {
+        PATH: process.env['PATH'],
+        DATABASE_URL: databaseUrl,
+        DATA_DIR: dataDir,
+        PORT: '0',
+        ...env,
+      },
+      stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
     },
-    stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
-  });
+  );
   const [message] = (await once(child, 'message')) as [{ ready: string }];
   return {
     ready: message.ready,

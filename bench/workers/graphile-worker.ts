@@ -1,0 +1,27 @@
+// A graphile-worker, plain or with its batching (MODE=batching): a local queue, and completions together.
+
+import { run } from 'graphile-worker';
+import { begin, concurrency, end, mode, url } from './worker.ts';
+
+const { events } = await run({
+  connectionString: url,
+  concurrency,
+  maxPoolSize: 10,
+  pollInterval: 500,
+  noHandleSignals: true,
+  taskList: {
+    noop: () => {
+      begin();
+    },
+  },
+  ...(mode === 'batching' && {
+    preset: {
+      worker: {
+        localQueue: { size: 500 },
+        completeJobBatchDelay: 0,
+        failJobBatchDelay: 0,
+      },
+    },
+  }),
+});
+events.on('job:complete', end);
