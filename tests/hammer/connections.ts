@@ -21,15 +21,16 @@ export interface Connections {
 }
 
 export function openConnections(url: string, record: Record): Connections {
-  const open = (max: number, setup?: string, applicationName = VICTIM) =>
-    connect(url, { applicationName, max, ...(setup && { setup }) });
+  const open = (max: number, applicationName = VICTIM) => connect(url, { applicationName, max });
   const all = {
     work: open(16),
     claims: open(8),
-    scheduled: open(5, 'set client_min_messages = log'),
-    control: open(4, undefined, 'hammer control'),
+    scheduled: open(5),
+    control: open(4, 'hammer control'),
   };
   all.scheduled.pool.on('connect', (client) => {
+    // Before whatever it was made for.
+    client.query('set client_min_messages = log').catch(() => {});
     client.on('notice', ({ message }) => hear(record, message ?? ''));
   });
   return {

@@ -1,24 +1,11 @@
 // Bad input to the routes of agents: each is refused, with a pointer to what is wrong.
 
 import { randomUUID } from 'node:crypto';
-import { beforeEach, expect, test } from 'vitest';
-import { emptyLedger, useDatabase } from '../support/database.ts';
+import { expect, test } from 'vitest';
+import { useAgentsApi } from '../support/agents-api.ts';
 import { send, sessionClient } from '../support/client.ts';
-import { post, useServer } from '../support/server.ts';
 
-const database = useDatabase();
-const server = useServer(database);
-const url = () => server().url;
-
-beforeEach(() => emptyLedger(database()));
-
-const delay = (options: object = {}) =>
-  post(url(), { type: 'DELAY', payload: { ms: 1 }, ...options }).then(
-    async (response) => ((await response.json()) as { commandId: string }).commandId,
-  );
-
-const query = async (text: string, values: unknown[] = []) =>
-  (await database().pool.query<Record<string, unknown>>(text, values)).rows;
+const { url, delay, query } = useAgentsApi();
 
 test.each([
   ['agentId=a%27b', '#/query/agentId'],

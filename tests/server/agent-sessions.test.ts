@@ -1,25 +1,13 @@
 // Agents over HTTP with a session: registering, claiming, beating, reporting, leaving.
 
 import { randomUUID } from 'node:crypto';
-import { beforeEach, describe, expect, test } from 'vitest';
-import { emptyLedger, useDatabase } from '../support/database.ts';
+import { describe, expect, test } from 'vitest';
+import { useAgentsApi } from '../support/agents-api.ts';
 import { DELAY_RESULT, send, sessionClient, simpleClient } from '../support/client.ts';
-import { post, submit, useServer } from '../support/server.ts';
+import { post, submit } from '../support/server.ts';
 import { row } from '../support/session.ts';
 
-const database = useDatabase();
-const server = useServer(database);
-const url = () => server().url;
-
-beforeEach(() => emptyLedger(database()));
-
-const delay = (options: object = {}) =>
-  post(url(), { type: 'DELAY', payload: { ms: 1 }, ...options }).then(
-    async (response) => ((await response.json()) as { commandId: string }).commandId,
-  );
-
-const query = async (text: string, values: unknown[] = []) =>
-  (await database().pool.query<Record<string, unknown>>(text, values)).rows;
+const { database, url, delay, query } = useAgentsApi();
 
 describe('agents with a session', () => {
   test('register, claim several, report them together', async () => {

@@ -1,22 +1,13 @@
 // Results of agents over HTTP: those that cannot be taken in, that come twice, or after the end.
 
-import { beforeEach, describe, expect, test } from 'vitest';
-import { emptyLedger, useDatabase } from '../support/database.ts';
+import { describe, expect, test } from 'vitest';
+import { useAgentsApi } from '../support/agents-api.ts';
 import { DELAY_RESULT, send, sessionClient, simpleClient } from '../support/client.ts';
 import { expectProblem } from '../support/problems.ts';
-import { post, submit, useServer } from '../support/server.ts';
+import { submit } from '../support/server.ts';
 import { row } from '../support/session.ts';
 
-const database = useDatabase();
-const server = useServer(database);
-const url = () => server().url;
-
-beforeEach(() => emptyLedger(database()));
-
-const delay = (options: object = {}) =>
-  post(url(), { type: 'DELAY', payload: { ms: 1 }, ...options }).then(
-    async (response) => ((await response.json()) as { commandId: string }).commandId,
-  );
+const { database, url, delay } = useAgentsApi();
 
 // Each row: what is wrong, the bytes of the result, the pointer.
 const results: [string, string, string][] = [

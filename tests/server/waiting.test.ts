@@ -1,25 +1,13 @@
 // Agents that wait for work at the server, and what is claimed for those that go away.
 
 import { connect as connectSocket } from 'node:net';
-import { beforeEach, describe, expect, test, vi } from 'vitest';
-import { emptyLedger, useDatabase } from '../support/database.ts';
+import { describe, expect, test, vi } from 'vitest';
+import { useAgentsApi } from '../support/agents-api.ts';
 import { DELAY_RESULT, send, simpleClient } from '../support/client.ts';
-import { post, startServer, useServer } from '../support/server.ts';
+import { startServer } from '../support/server.ts';
 import { row } from '../support/session.ts';
 
-const database = useDatabase();
-const server = useServer(database);
-const url = () => server().url;
-
-beforeEach(() => emptyLedger(database()));
-
-const delay = (options: object = {}) =>
-  post(url(), { type: 'DELAY', payload: { ms: 1 }, ...options }).then(
-    async (response) => ((await response.json()) as { commandId: string }).commandId,
-  );
-
-const query = async (text: string, values: unknown[] = []) =>
-  (await database().pool.query<Record<string, unknown>>(text, values)).rows;
+const { database, url, delay, query } = useAgentsApi();
 
 /** Waits until so many agents wait at the server: their first look is over. */
 const untilWaiting = (count: number) =>
