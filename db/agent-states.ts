@@ -2,6 +2,7 @@
 
 import type { InferResult, Kysely, NotNull } from 'kysely';
 import type pg from 'pg';
+import { ask } from './ask.ts';
 import type { DB } from './schema.ts';
 
 export const AGENT_STATES = ['idle', 'busy', 'draining', 'lost', 'gone'] as const;
@@ -64,12 +65,12 @@ export async function findAgent(
 
 /** Asks an agent to claim no more, at once and until it is resumed; false: there is no such agent. */
 export async function drainAgent(pool: pg.Pool, id: string): Promise<boolean> {
-  return await answered(pool.query('select executor.drain_agent($1) as there', [id]));
+  return await ask(pool, 'select executor.drain_agent($1) as yes', [id]);
 }
 
 /** Lets it claim again; false: there is no such agent. */
 export async function resumeAgent(pool: pg.Pool, id: string): Promise<boolean> {
-  return await answered(pool.query('select executor.resume_agent($1) as there', [id]));
+  return await ask(pool, 'select executor.resume_agent($1) as yes', [id]);
 }
 
 /** How often agents are to beat, and after how long a silence one is lost. */
@@ -85,10 +86,6 @@ export async function readAgentTimes(
   const [times] = rows;
   if (!times) throw new Error('executor.settings has no row');
   return times;
-}
-
-async function answered(query: Promise<pg.QueryResult<{ there: boolean }>>): Promise<boolean> {
-  return (await query).rows[0]?.there ?? false;
 }
 
 /** Columns of a view: Postgres does not tell which of them are never null. */

@@ -1,7 +1,7 @@
 // Connections: one small pool a purpose, and Kysely on top of it for reads.
 
 import { Kysely, PostgresDialect } from 'kysely';
-import { Pool, type ClientBase } from 'pg';
+import { Pool } from 'pg';
 import type { Logger } from '../runtime/log.ts';
 import { clientConfig } from './client-config.ts';
 import type { DB } from './schema.ts';
@@ -19,8 +19,6 @@ export interface ConnectOptions {
   max: number;
   /** Whether an unused connection is closed after a while; the default keeps it. */
   idleTimeoutMs?: number;
-  /** A statement that every connection runs first. */
-  setup?: string;
   log?: Logger;
 }
 
@@ -34,7 +32,6 @@ export function connect(url: string, options: ConnectOptions): Database {
     max: options.max,
     idleTimeoutMillis: options.idleTimeoutMs ?? 0,
     query_timeout: QUERY_TIMEOUT_MS,
-    ...(options.setup ? { onConnect: runFirst(options.setup) } : {}),
   });
   pool.on('error', (error) => options.log?.debug({ err: error }, 'an idle connection was lost'));
   // One that breaks in use says so twice: to its query, and as an event, which ends the process when nobody
@@ -49,9 +46,4 @@ export function connect(url: string, options: ConnectOptions): Database {
 export function describeDatabase(url: string): string {
   const { hostname, port, pathname } = new URL(url);
   return `${hostname}:${port || '5432'}${pathname}`;
-}
-
-// The pool awaits what onConnect returns before it hands the connection out; its types don't say so.
-function runFirst(statement: string): (client: ClientBase) => void {
-  return (client) => client.query(statement) as unknown as void;
 }

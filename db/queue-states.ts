@@ -4,6 +4,7 @@
 
 import { sql, type InferResult, type Kysely, type NotNull } from 'kysely';
 import type pg from 'pg';
+import { ask } from './ask.ts';
 import { alongIndexes } from './index-walk.ts';
 import type { DB } from './schema.ts';
 
@@ -49,21 +50,17 @@ export async function findQueue(db: Kysely<DB>, name: string): Promise<QueueStat
 
 /** Creates a queue; true: it is new. */
 export async function createQueue(pool: pg.Pool, name: string): Promise<boolean> {
-  return await answer(pool.query('select executor.create_queue($1) as answer', [name]));
+  return await ask(pool, 'select executor.create_queue($1) as yes', [name]);
 }
 
 /** Pauses a queue: what runs goes on, nothing more is claimed. False: there is no such queue. */
 export async function pauseQueue(pool: pg.Pool, name: string): Promise<boolean> {
-  return await answer(pool.query('select executor.pause_queue($1) as answer', [name]));
+  return await ask(pool, 'select executor.pause_queue($1) as yes', [name]);
 }
 
 /** Resumes a paused queue. False: there is no such queue. */
 export async function resumeQueue(pool: pg.Pool, name: string): Promise<boolean> {
-  return await answer(pool.query('select executor.resume_queue($1) as answer', [name]));
-}
-
-async function answer(query: Promise<pg.QueryResult<{ answer: boolean }>>): Promise<boolean> {
-  return (await query).rows[0]?.answer ?? false;
+  return await ask(pool, 'select executor.resume_queue($1) as yes', [name]);
 }
 
 /** Columns of a view: Postgres does not tell which of them are never null. */

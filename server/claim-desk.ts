@@ -187,10 +187,11 @@ export class ClaimDesk {
 
   async #wait(waiter: Waiter): Promise<Call> {
     const { promise, resolve } = Promise.withResolvers<Call>();
-    waiter.wake = resolve;
-    const call = await promise;
-    delete waiter.wake;
-    return call;
+    waiter.wake = (call) => {
+      delete waiter.wake;
+      resolve(call);
+    };
+    return await promise;
   }
 
   #enter(waiter: Waiter): void {
@@ -229,8 +230,7 @@ export class ClaimDesk {
 
   #call(agentId: string): void {
     const waiter = this.#waiters.get(agentId);
-    if (waiter?.wake) waiter.wake('work');
-    else if (waiter) waiter.missed = true;
+    if (waiter) rouse(waiter);
   }
 
   /** Wakes so many of those that may claim this; if none of them waits, those that look are to look again. */
@@ -242,7 +242,6 @@ export class ClaimDesk {
       if (!waiter.wake) looking.push(waiter);
       else if (isWorkFor(payload, agentId, waiter.subscription ?? NOTHING)) {
         waiter.wake('work');
-        delete waiter.wake;
         left -= 1;
       }
     }
@@ -251,14 +250,17 @@ export class ClaimDesk {
   }
 
   #wakeAll(): void {
-    for (const waiter of this.#waiters.values()) {
-      if (waiter.wake) waiter.wake('work');
-      else waiter.missed = true;
-    }
+    for (const waiter of this.#waiters.values()) rouse(waiter);
   }
 }
 
 const NOTHING: Subscription = { queues: [], types: [] };
+
+/** Has it look: now if it waits, else once more. */
+function rouse(waiter: Waiter): void {
+  if (waiter.wake) waiter.wake('work');
+  else waiter.missed = true;
+}
 
 function dismiss(waiter: Waiter): void {
   waiter.isOver = true;

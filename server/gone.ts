@@ -7,3 +7,11 @@ export function gone({ res }: Pick<ParameterizedContext, 'res'>): AbortSignal {
   res.once('close', () => abort.abort());
   return abort.signal;
 }
+
+/** The same, or when the server stops: `ended` is its word for that. */
+export function released(
+  ctx: Pick<ParameterizedContext, 'res'>,
+  { ended }: { ended: AbortSignal },
+): AbortSignal {
+  return AbortSignal.any([gone(ctx), ended]);
+}

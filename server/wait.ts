@@ -5,7 +5,7 @@ import { z } from 'zod';
 import { type CommandVersion, isFinished } from '../db/command-json.ts';
 import type { FollowedCommands } from './followed-commands.ts';
 import type { Following } from './following.ts';
-import { gone } from './gone.ts';
+import { released } from './gone.ts';
 import { Problem } from './problem.ts';
 import { parseQuery } from './query.ts';
 
@@ -49,11 +49,6 @@ export async function waitToAnswer(
   ctx.status = 200;
   ctx.set('Preference-Applied', `wait=${seconds}`);
   ctx.body = { ...done.command, commandId: id };
-}
-
-/** Aborts when nobody waits for the answer any more, or the server stops. */
-export function released(ctx: ParameterizedContext, { ended }: Following): AbortSignal {
-  return AbortSignal.any([gone(ctx), ended]);
 }
 
 interface Wait {

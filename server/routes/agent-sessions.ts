@@ -25,7 +25,7 @@ import {
   signOffBody,
 } from '../agent-requests.ts';
 import { MAX_BODY_BYTES, parseJson, readBody } from '../body.ts';
-import { gone } from '../gone.ts';
+import { released } from '../gone.ts';
 import { MAX_RESULT_DEPTH } from '../json-limits.ts';
 import type { RequestState } from '../observe.ts';
 import { parse } from '../parse.ts';
@@ -79,7 +79,7 @@ export function addAgentSessionRoutes(
     });
 
   route('beat', beatBody, async (agentId, { wait, ...state }, ctx) => {
-    const signal = AbortSignal.any([gone(ctx), desks.ended]);
+    const signal = released(ctx, desks);
     const answer = await desks.beats.beat({ agentId, ...state }, { ms: wait * 1_000, signal });
     assertAlive(answer);
     const { revoked, cancelled, ready, drain, intervalMs } = answer;

@@ -8,7 +8,7 @@ import type { AgentDesks } from '../agent-desks.ts';
 import { claimBody, nextQuery, resultBody, withSimpleDefaults } from '../agent-requests.ts';
 import { MAX_BODY_BYTES, parseJson, readBody, readJson } from '../body.ts';
 import { assertCommandId, unknownCommand } from '../command-id.ts';
-import { gone } from '../gone.ts';
+import { released } from '../gone.ts';
 import type { RequestState } from '../observe.ts';
 import { parse } from '../parse.ts';
 import { Problem } from '../problem.ts';
@@ -70,7 +70,7 @@ export function addClaimRoutes(router: Router<RequestState>, desks: AgentDesks):
     request: Parameters<AgentDesks['claims']['claim']>[0],
     seconds: number,
   ) {
-    const signal = AbortSignal.any([gone(ctx), desks.ended]);
+    const signal = released(ctx, desks);
     const answer = await desks.claims.claim(withSimpleDefaults(request), {
       ms: seconds * 1_000,
       signal,

@@ -8,7 +8,8 @@ import { answerUnlessKnown } from '../etag.ts';
 import type { Following } from '../following.ts';
 import { nextLinesLink, nextPageLink, parseListQuery, parseLogQuery } from '../list-query.ts';
 import type { RequestState } from '../observe.ts';
-import { finished, readWait, released } from '../wait.ts';
+import { released } from '../gone.ts';
+import { finished, readWait } from '../wait.ts';
 
 /** `GET /commands`, `GET /commands/:id`, `GET /commands/:id/logs`. */
 export function addCommandRoutes(

@@ -3,7 +3,8 @@
 -- whatever follows.
 --
 -- Anybody may call it as often as they like: one runs at a time (a try lock), the others return at
--- once. Repair and purge, which are never urgent, run in the first tick of a second only.
+-- once. Repair and purge, which are never urgent, run in the first tick of a second only, and lanes are
+-- dropped in the first of a minute.
 --
 -- Answers when the next deferred command is due (null: none within a day) and the database's time, so
 -- that the caller can tell how long to wait, whatever its own clock says. A time in the past means: tick
@@ -24,19 +25,23 @@ declare
   c_keys_a_round constant integer := 50;
   v_step text;
   v_is_new_second boolean;
+  v_is_new_minute boolean;
   -- What was due by then has been promoted.
   v_promoted_to timestamptz := 'epoch';
   v_contended_to bigint;
   v_is_more boolean := false;
 begin
-  select pg_catalog.date_trunc('second', ticked_at) < pg_catalog.date_trunc('second', pg_catalog.now())
-  into v_is_new_second
+  select
+    pg_catalog.date_trunc('second', ticked_at) < pg_catalog.date_trunc('second', pg_catalog.now()),
+    pg_catalog.date_trunc('minute', ticked_at) < pg_catalog.date_trunc('minute', pg_catalog.now())
+  into v_is_new_second, v_is_new_minute
   from executor.clock;
   <<steps>>
   foreach v_step in array array[
     'observe', 'promote', 'send_on', 'unblock_contended', 'recover', 'repair', 'purge', 'drop_lanes'
   ] loop
-    continue when v_step in ('repair', 'purge', 'drop_lanes') and not v_is_new_second;
+    continue when v_step in ('repair', 'purge') and not v_is_new_second;
+    continue when v_step = 'drop_lanes' and not v_is_new_minute;
     for v_round in 1..c_most_rounds loop
       exit steps when not pg_catalog.pg_try_advisory_xact_lock(7018969161888561254);
       begin
