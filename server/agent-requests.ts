@@ -5,13 +5,12 @@ import { z } from 'zod';
 import type { AttemptKey } from '../db/agents.ts';
 import { EXPECTED_NAME, EXPECTED_TYPE_NAME, NAME, TYPE_NAME } from '../db/names.ts';
 import { DEFAULT_QUEUE } from '../db/work.ts';
-import { countCharacters, wholeNumber } from './new-command.ts';
+import { agentId, countCharacters, THIRTY_DAYS_MS, wholeNumber } from './new-command.ts';
 
-export const LONGEST_POLL_SECONDS = 60;
+const LONGEST_POLL_SECONDS = 60;
 const LONGEST_HELD_BEAT_SECONDS = 30;
 const MOST_ITEMS = 1_000;
 const MOST_NAMES = 100;
-const THIRTY_DAYS_MS = 30 * 24 * 60 * 60 * 1_000;
 
 /** As the ledger's constraints have them. */
 const LINE_CHARACTERS = 2_000;
@@ -20,7 +19,6 @@ const PROGRESS_CHARACTERS = 500;
 /** What a simple client can carry out unless it says so. */
 const SIMPLE_TYPES = ['DELAY', 'HTTP_GET_JSON'];
 
-export const agentId = z.string('expected the id of an agent').regex(NAME, EXPECTED_NAME);
 const session = z.guid('expected a UUID').toLowerCase();
 const claimNo = wholeNumber(0, Number.MAX_SAFE_INTEGER);
 const queueName = z.string('expected the name of a queue').regex(NAME, EXPECTED_NAME);

@@ -12,7 +12,7 @@ import { EXPECTED_NAME, NAME } from '../db/names.ts';
 import { parse } from './parse.ts';
 import { oneOf } from './query.ts';
 
-const THIRTY_DAYS_MS = 30 * 24 * 60 * 60 * 1_000;
+export const THIRTY_DAYS_MS = 30 * 24 * 60 * 60 * 1_000;
 
 const MAX_TAGS = 20;
 const MAX_TAG_LENGTH = 100;
@@ -90,10 +90,9 @@ const key = z
   )
   .meta({ maxLength: MAX_KEY_BYTES });
 
-const target = z.strictObject(
-  { agentId: z.string('expected the id of an agent').regex(NAME, EXPECTED_NAME) },
-  'expected an object with agentId',
-);
+export const agentId = z.string('expected the id of an agent').regex(NAME, EXPECTED_NAME);
+
+const target = z.strictObject({ agentId }, 'expected an object with agentId');
 
 /** A command as a body holds it; its payload is looked at apart. */
 export const envelope = z
