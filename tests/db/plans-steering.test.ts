@@ -80,7 +80,11 @@ async function expectCheap(name: string, run: () => Promise<unknown>, most = MOS
   const reads: number[] = [];
   for (let round = 1; round <= 6; round += 1)
     reads.push(await countReads([pool(), session.claims.pool], run));
-  expect({ name, isCheap: Math.max(...reads) < most, reads }).toMatchObject({ isCheap: true });
+  expect({ name, isCheap: Math.max(...reads) < most, reads }).toEqual({
+    name,
+    isCheap: true,
+    reads,
+  });
 }
 
 const claimed = async (count = BATCH) => {
@@ -200,9 +204,10 @@ test('repairing a stretch of the ledger', async () => {
   await expectCheap('repair', () => pool().query(`select executor.repair(${BATCH})`));
 });
 
+// Not the first of its second: that one repairs and purges a thousand rows (a stretch of each: above).
 test('a whole tick', async () => {
+  await pool().query(`update executor.clock set ticked_at = clock_timestamp() + interval '1 h'`);
   await expectCheap('tick', async () => {
-    await pool().query(`update executor.clock set ticked_at = clock_timestamp()`);
     await pool().query('call executor.tick(null)');
   });
 });
