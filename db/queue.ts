@@ -111,8 +111,10 @@ const ClaimedCommand = z
 export type ClaimedCommand = z.infer<typeof ClaimedCommand>;
 
 export interface Claim extends Subscription {
-  /** At most this many. */
+  /** At most this many, in the order in which to execute them. */
   limit: number;
+  /** How many of these will have to wait for a slot: see the SQL function claim(). */
+  ahead?: number;
   agentId: string;
   session: string;
   /** This session's number for the claim, kept on the rows: see the SQL function beat(). */
@@ -121,15 +123,11 @@ export interface Claim extends Subscription {
 
 /** Claims ready commands for one agent session: tickets and ledger rows, in one round trip. */
 export async function claim(database: Queryable, wanted: Claim): Promise<ClaimedCommand[]> {
-  const { agentId, session, claimNo, queues, types, limit } = wanted;
-  const { rows } = await database.query('select * from executor.claim($1, $2, $3, $4, $5, $6)', [
-    agentId,
-    session,
-    claimNo,
-    queues,
-    types,
-    limit,
-  ]);
+  const { agentId, session, claimNo, queues, types, limit, ahead = 0 } = wanted;
+  const { rows } = await database.query(
+    'select * from executor.claim($1, $2, $3, $4, $5, $6, $7)',
+    [agentId, session, claimNo, queues, types, limit, ahead],
+  );
   return z.array(ClaimedCommand).parse(rows);
 }
 

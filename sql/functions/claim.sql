@@ -2,7 +2,9 @@
 --
 -- p_queues: where to look; each gets twice the share of the next one while both have work, and none
 -- starves. p_types: what the agent can carry out (null: all). p_claim_no: this session's number for the
--- claim, kept on the rows (see beat()).
+-- claim, kept on the rows (see beat()). p_ahead: how many of p_limit will have to wait for a slot. One that
+-- may not be repeated, or that agents were lost with, is not claimed to wait: should this agent be lost, it
+-- would pay for what it had no part in. Such ones come first in the answer.
 --
 -- A look at the heads of the lanes says how many to take from each, so that priority holds across the
 -- lanes of a queue. fetch_tickets(), which is pg-boss's own statement, then takes them: SELECT … FOR
@@ -16,7 +18,8 @@ create or replace function executor.claim(
   p_claim_no bigint,
   p_queues text[],
   p_types text[],
-  p_limit integer
+  p_limit integer,
+  p_ahead integer default 0
 )
 returns table (
   id uuid,
@@ -41,6 +44,7 @@ declare
   v_lane record;
   v_seen integer := 0;
   v_ids uuid[] := '{}';
+  v_left uuid[];
 begin
   for v_lane in
     select head.lane, count(*)::integer as heads
@@ -93,9 +97,23 @@ begin
     return;
   end if;
 
+  if cardinality(v_ids) > p_limit - p_ahead then
+    v_left := array(
+      select c.id
+      from executor.commands c
+      where c.id = any (v_ids) and (c.delivery = 'at_most_once' or c.losses > 0)
+      order by c.priority desc, c.id
+      offset p_limit - p_ahead
+    );
+    if v_left <> '{}' then
+      perform executor.offer(v_left);
+      v_ids := array(select unnest(v_ids) except select unnest(v_left));
+    end if;
+  end if;
+
   return query
     select * from executor.start_attempts(v_ids, p_agent_id, p_session, p_claim_no);
 end
 $$;
-comment on function executor.claim(text, uuid, bigint, text[], text[], integer) is
+comment on function executor.claim(text, uuid, bigint, text[], text[], integer, integer) is
   'Claims up to so many ready commands for an agent''s session, from these queues and of these types.';

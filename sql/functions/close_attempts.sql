@@ -1,7 +1,8 @@
 -- Takes running commands back from a session; what follows is for end_attempt() to say.
 --
--- p_claims: [{"id", "attempt"}]; what that session no longer owns is left alone. Answers the commands
--- whose attempt was closed.
+-- p_claims: [{"id", "attempt", "started"?}]; what that session no longer owns is left alone. What was not
+-- started (false) is closed as unstarted, whatever the outcome of the others. Answers the commands whose
+-- attempt was closed.
 --
 -- Lock order: tickets, then commands, ids ascending.
 create or replace function executor.close_attempts(
@@ -25,9 +26,12 @@ begin
     array(select (claim ->> 'id')::uuid from jsonb_array_elements(p_claims) as claim)
   );
   for v_claim in
-    select distinct (claim ->> 'id')::uuid as id, (claim ->> 'attempt')::integer as attempt
+    select distinct on (1, 2)
+      (claim ->> 'id')::uuid as id,
+      (claim ->> 'attempt')::integer as attempt,
+      coalesce((claim ->> 'started')::boolean, true) as started
     from jsonb_array_elements(p_claims) as claim
-    order by 1
+    order by 1, 2
   loop
     perform
     from executor.commands c
@@ -37,7 +41,9 @@ begin
       and c.status::text = 'RUNNING'
     for no key update;
     if found then
-      perform executor.end_attempt(v_claim.id, p_outcome, null, p_counts);
+      perform executor.end_attempt(
+        v_claim.id, case when v_claim.started then p_outcome else 'unstarted' end, null, p_counts
+      );
       v_closed := v_closed || v_claim.id;
       return next v_claim.id;
     end if;
