@@ -2,7 +2,8 @@
 // for is.
 //
 // Each walk goes along one index, in the list's order, and stops after a page; the walks' results are
-// merged. What runs is in none of the indexes that lists have: it is few, so all of it is read.
+// merged: by creation time there is a walk for each status. What runs is in none of the indexes that lists
+// have: it is few, so all of it is read.
 //
 // What it costs: where only one of status, type, queue, agentId, batchId and retryOf is asked for, and
 // creation times, a walk reads one page. Whatever else is asked for is dropped row by row on the way, 1 to
@@ -13,6 +14,7 @@
 
 import { sql, type Kysely, type RawBuilder } from 'kysely';
 import type { CommandFilter } from './command-filter.ts';
+import type { CommandStatus } from './command-json.ts';
 import type { PagePosition } from './command-json.ts';
 import {
   inOrder,
@@ -40,7 +42,17 @@ const LONG = 2_000;
 
 type Walks = (Walk | 'running' | 'tagged')[];
 
-const BY_CREATION: Walks = [{ where: [] }];
+const isListed = sql<boolean>`status <> 'RUNNING'`;
+
+/** What a command may be whose place in lists stays for a while. */
+const LISTED: CommandStatus[] = [
+  'SCHEDULED',
+  'BLOCKED',
+  'PENDING',
+  'COMPLETED',
+  'FAILED',
+  'CANCELLED',
+];
 
 /** A query of a page's rows, for selectCommands(); to be run within alongIndexes(), as this is. */
 export async function pickPage(db: Kysely<DB>, page: PageQuery): Promise<RawBuilder<unknown>> {
@@ -57,33 +69,38 @@ async function chooseWalks(db: Kysely<DB>, page: PageQuery): Promise<Walks> {
     return [{ lead: ['retry_of', retryOf, 'uuid'], where: [sql`retry_of is not null`] }];
   if (batchId !== undefined)
     return [{ lead: ['batch_id', batchId, 'uuid'], where: [sql`batch_id is not null`] }];
-  if (tag !== undefined) return (await isDense(db, page)) ? BY_CREATION : ['tagged'];
+  if (tag !== undefined) return (await isDense(db, page)) ? byCreation(page.filter) : ['tagged'];
   const choices = choicesFor(page.filter);
   const lengths = choices.length > 1 ? await lengthsOf(db, page, choices) : [0];
-  return choices[lengths.indexOf(Math.min(...lengths))] ?? BY_CREATION;
+  return choices[lengths.indexOf(Math.min(...lengths))] ?? byCreation(page.filter);
 }
 
 function choicesFor({ status, type, queue, agentId }: CommandFilter): Walks[] {
   const running = status?.includes('RUNNING') === false ? [] : ['running' as const];
-  const isOther = sql<boolean>`status <> 'RUNNING'`;
   const choices: Walks[] = [];
   // What waits has no agent.
   if (agentId !== undefined) {
     const isDone = sql<boolean>`finished_at is not null`;
     choices.push([{ lead: ['agent_id', agentId, 'text'], where: [isDone] }, ...running]);
   }
-  if (status) {
-    const others = status.filter((one) => one !== 'RUNNING');
-    const leads = others.map((one) => ['status', one, 'executor.command_status'] as const);
-    choices.push([...leads.map((lead) => ({ lead, where: [isOther] })), ...running]);
-  }
+  if (status) choices.push(byCreation({ status }));
   if (type !== undefined)
-    choices.push([{ lead: ['type', type, 'text'], where: [isOther] }, ...running]);
+    choices.push([{ lead: ['type', type, 'text'], where: [isListed] }, ...running]);
   if (queue !== undefined && queue !== DEFAULT_QUEUE) {
     const isNamed = sql<boolean>`queue <> 'default'`;
-    choices.push([{ lead: ['queue', queue, 'text'], where: [isOther, isNamed] }, ...running]);
+    choices.push([{ lead: ['queue', queue, 'text'], where: [isListed, isNamed] }, ...running]);
   }
   return choices;
+}
+
+/** There is no index by creation time alone: it would cost every change of a command an entry. */
+function byCreation({ status: wanted = [...LISTED, 'RUNNING'] }: CommandFilter): Walks {
+  const listed = wanted.filter((status) => status !== 'RUNNING');
+  const walks: Walks = listed.map((status) => ({
+    lead: ['status', status, 'executor.command_status'],
+    where: [isListed],
+  }));
+  return wanted.includes('RUNNING') ? [...walks, 'running'] : walks;
 }
 
 /** Reads index entries only, and few. */
@@ -100,10 +117,16 @@ async function lengthsOf(db: Kysely<DB>, page: PageQuery, choices: Walks[]): Pro
 
 /** Whether the next commands by creation time hold a page. */
 async function isDense(db: Kysely<DB>, page: PageQuery): Promise<boolean> {
-  const next = union(BY_CREATION, { ...page, filter: spanOf(page.filter), limit: LONG });
+  const next = union(byCreation(page.filter), {
+    ...page,
+    filter: spanOf(page.filter),
+    limit: LONG,
+  });
   const counted = await sql<{ found: number }>`
     select count(*)::int as found
-    from ${next} as next
+    from (
+      select * from (${next}) as walked order by ${inOrder(page.order)} limit ${sql.lit(LONG)}
+    ) as next
     where ${sql.join(conditions(page.filter), sql` and `)}`.execute(db);
   return (counted.rows[0]?.found ?? 0) >= page.limit;
 }

@@ -2,8 +2,9 @@
 //
 // pg-boss owns the claiming of tickets, their order and their storage. Nobody runs its upkeep (supervise
 // and schedule are off): retries, expiry and recovery are the ledger's business. Its own statement for
-// claiming becomes a SQL function, executor.fetch_tickets(), so that executor.claim() can change ticket
-// and ledger in one transaction and one round trip.
+// claiming, SELECT … FOR UPDATE SKIP LOCKED, becomes a SQL function, executor.fetch_tickets(), so that
+// executor.claim() can change ticket and ledger in one transaction and one round trip. What it selects is
+// deleted instead of marked: a ticket says that a command may be claimed, and the ledger says who did.
 
 import { PgBoss } from 'pg-boss';
 import type pg from 'pg';
@@ -12,9 +13,6 @@ import type { Queryable, Subscription } from './agents.ts';
 import { DEFAULT_QUEUE } from './work.ts';
 
 const SCHEMA = 'executor_queue';
-
-/** Above any claim. pg-boss then matches the chosen tickets with `= any (array (…))`. */
-const GROUP_CONCURRENCY = 1_000_000;
 
 /** Stands for p_limit in the statement that pg-boss makes; no number that it has of its own. */
 const LIMIT = 987_654_321;
@@ -44,7 +42,6 @@ async function fetchStatement(boss: PgBoss): Promise<string> {
   let statement = '';
   await boss.fetch(DEFAULT_QUEUE, {
     batchSize: LIMIT,
-    groupConcurrency: GROUP_CONCURRENCY,
     db: {
       executeSql: (text: string) => {
         statement = text;
@@ -61,8 +58,11 @@ function toFunction(statement: string): string {
   const body = replace(statement, [
     [`'${DEFAULT_QUEUE}'`, 'p_lane'],
     [`LIMIT ${LIMIT}`, 'LIMIT p_limit'],
-    ['$1::int', String(GROUP_CONCURRENCY)],
-    [/RETURNING j\.id[^]*$/, 'RETURNING j.id'],
+    ['SELECT j.id', 'SELECT j.ctid as place'],
+    [
+      /UPDATE (executor_queue\.\w+) j SET[^]*$/,
+      'DELETE FROM $1 j WHERE j.ctid = ANY (ARRAY(SELECT place FROM next)) RETURNING j.id',
+    ],
   ]);
   return `
     create or replace function executor.fetch_tickets(p_lane text, p_limit integer)
@@ -70,6 +70,7 @@ function toFunction(statement: string): string {
     language plpgsql
     volatile
     set search_path = pg_catalog, pg_temp
+    set plan_cache_mode = force_generic_plan
     set enable_seqscan = off
     set enable_hashjoin = off
     set enable_mergejoin = off
@@ -78,7 +79,7 @@ function toFunction(statement: string): string {
     set jit = off
     as $$ begin return query ${body}; end $$;
     comment on function executor.fetch_tickets(text, integer) is
-      'Internal: claims tickets of a lane. pg-boss''s own statement, written by migrate.';`;
+      'Internal: takes tickets of a lane. pg-boss''s own statement, written by migrate.';`;
 }
 
 function replace(statement: string, replacements: [string | RegExp, string][]): string {

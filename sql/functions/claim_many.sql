@@ -18,7 +18,7 @@
 --
 -- Waits for nobody's row: one agent's must not hold up the others.
 --
--- Lock order: agents by id, then tickets by id, then commands.
+-- Lock order: agents by id, then what is closed by id, then tickets (no waiting) and their commands.
 create or replace function executor.claim_many(p_requests jsonb)
 returns table (
   ordinal bigint,
@@ -148,7 +148,7 @@ begin
   end loop;
 
   if v_all_owned <> '[]' then
-    perform executor.lock_tickets(
+    perform executor.lock_commands(
       array(select (claim ->> 'id')::uuid from jsonb_array_elements(v_all_owned) as claim)
     );
   end if;

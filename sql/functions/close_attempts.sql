@@ -4,7 +4,7 @@
 -- started (false) is closed as unstarted, whatever the outcome of the others. Answers the commands whose
 -- attempt was closed.
 --
--- Lock order: tickets, then commands, ids ascending.
+-- Lock order: commands, ids ascending.
 create or replace function executor.close_attempts(
   p_session uuid,
   p_claims jsonb,
@@ -22,9 +22,6 @@ declare
   v_claim record;
   v_closed uuid[] := '{}';
 begin
-  perform executor.lock_tickets(
-    array(select (claim ->> 'id')::uuid from jsonb_array_elements(p_claims) as claim)
-  );
   for v_claim in
     select distinct on (1, 2)
       (claim ->> 'id')::uuid as id,

@@ -9,7 +9,7 @@
 -- Under at_most_once everything but unstarted ends FAILED: as itself when it failed, else as
 -- interrupted. p_counts: whether a loss counts towards poison (not when the process was alive).
 --
--- The caller has locked the ticket and the command, which is RUNNING, and hands on the concurrency keys
+-- The caller has locked the command, which is RUNNING, and hands on the concurrency keys
 -- (hand_on_keys) once it has locked all that it needs. Answers the new status.
 create or replace function executor.end_attempt(
   p_id uuid,
@@ -43,8 +43,6 @@ begin
   v_lane := v_command.lane;
   if v_command.home_until is not null then
     v_lane := executor.lane_of(v_command.queue, v_command.type);
-    delete from executor_queue.job where name = v_lane and id = p_id;
-    update executor_queue.job set name = v_lane where name = v_command.lane and id = p_id;
   end if;
 
   if p_outcome = 'cancelled' or v_command.cancel_requested_at is not null then
@@ -115,10 +113,7 @@ begin
 
   if v_status = 'PENDING' then
     perform executor.offer(array[p_id]);
-  else
-    delete from executor_queue.job where name = v_lane and id = p_id;
-  end if;
-  if v_status = 'SCHEDULED' then
+  elsif v_status = 'SCHEDULED' then
     perform executor.announce_due(v_run_at);
   end if;
   return v_status;

@@ -12,14 +12,13 @@
 --
 -- Two paths: completions by the owner, all in one statement; whatever is left, one by one.
 --
--- Lock order: tickets, then commands, ids ascending; then, without waiting, what waits for their
--- concurrency keys.
+-- Lock order: what runs has no ticket, so that completions lock their commands only, ids ascending. A batch
+-- that has anything else begins anew: tickets, then commands, ids ascending. Then, without waiting, what
+-- waits for their concurrency keys.
 --
--- Statistics must not matter: to a planner that saw the queue and the index of running commands
--- empty, reading all of them looks cheaper than looking up. So there is no join whose order it could
--- get wrong (reports are looked up in an object, by fence), status::text keeps it from that index, and
--- tickets are deleted at the places where they were found when they were locked: array_position() is
--- no condition that an index could serve.
+-- Statistics must not matter: to a planner that saw the index of running commands empty, reading all of it
+-- looks cheaper than looking up. So there is no join whose order it could get wrong (width_bucket() finds a
+-- command's report in sorted arrays), and status::text keeps it from that index.
 create or replace function executor.finish(p_reports jsonb)
 returns table (command_id uuid, attempt integer, answer text)
 language plpgsql
@@ -31,93 +30,97 @@ set enable_bitmapscan = off
 as $$
 #variable_conflict use_column
 declare
-  v_completions jsonb;
+  -- Of the reports, by id; of the same command the completion of the latest attempt comes last.
   v_ids uuid[];
-  v_is_mixed boolean;
-  v_places tid[];
-  v_completed record;
-  v_deleted integer;
-  v_id uuid;
-  v_one_by_one uuid[] := '{}';
+  v_completed_attempts integer[];
+  v_sessions uuid[];
+  v_results jsonb[];
+  v_are_known boolean;
+  v_are_completions boolean;
+  v_completed uuid[];
+  v_keys text[];
   v_report record;
-  v_answers text[] := array_fill(null::text, array[jsonb_array_length(p_reports)]);
+  v_one_by_one uuid[] := '{}';
+  v_answers text[];
 begin
-  if exists (
+  select
+    array_agg(report.id),
+    array_agg(case when report.outcome = 'completed' then report.attempt end),
+    array_agg(report.session),
+    array_agg(report.result),
+    bool_and(report.outcome in ('completed', 'failed', 'timed_out', 'cancelled')),
+    bool_and(report.outcome = 'completed')
+  into v_ids, v_completed_attempts, v_sessions, v_results, v_are_known, v_are_completions
+  from (
     select
-    from jsonb_array_elements(p_reports) as report
-    where coalesce(report ->> 'outcome', '')
-      not in ('completed', 'failed', 'timed_out', 'cancelled')
-  ) then
+      (item ->> 'id')::uuid as id,
+      (item ->> 'attempt')::integer as attempt,
+      (item ->> 'session')::uuid as session,
+      coalesce(item ->> 'outcome', '') as outcome,
+      item -> 'result' as result
+    from jsonb_array_elements(p_reports) as item
+    order by 1, item ->> 'outcome' = 'completed', 2
+  ) as report;
+  if v_ids is null then
+    return;
+  end if;
+  if not v_are_known then
     raise exception 'a report''s outcome must be completed, failed, timed_out or cancelled'
       using errcode = 'ZX004';
   end if;
 
-  select
-    jsonb_object_agg(
-      concat_ws(
-        ' ', (report ->> 'id')::uuid, (report ->> 'attempt')::integer, (report ->> 'session')::uuid
-      ),
-      report
-    ) filter (where report ->> 'outcome' = 'completed'),
-    array_agg((report ->> 'id')::uuid),
-    count(distinct report ->> 'outcome' = 'completed') = 2
-  into v_completions, v_ids, v_is_mixed
-  from jsonb_array_elements(p_reports) as report;
+  loop
+    begin
+      if not v_are_completions then
+        perform executor.lock_tickets(v_ids);
+        perform executor.lock_commands(v_ids);
+      end if;
+      with completed as (
+        update executor.commands c
+        set
+          status = 'COMPLETED',
+          result = v_results[width_bucket(c.id, v_ids)],
+          finished_at = clock_timestamp(),
+          updated_at = clock_timestamp()
+        where c.id = any (v_ids)
+          and c.status::text = 'RUNNING'
+          and c.attempt = v_completed_attempts[width_bucket(c.id, v_ids)]
+          and c.session = v_sessions[width_bucket(c.id, v_ids)]
+        returning c.id, c.concurrency_key
+      )
+      select
+        coalesce(array_agg(id), '{}'),
+        array_agg(concurrency_key) filter (where concurrency_key is not null)
+      into v_completed, v_keys
+      from completed;
+      exit when not v_are_completions or cardinality(v_completed) = cardinality(v_ids);
+      raise exception 'not only completions by owners' using errcode = 'ZX999';
+    exception
+      -- The locks are gone with what was done.
+      when sqlstate 'ZX999' then
+        v_are_completions := false;
+    end;
+  end loop;
 
-  select array_agg(place) into v_places from executor.lock_tickets(v_ids) as place;
-  if v_is_mixed then
-    -- Both paths are going to lock commands: all of them first, in one order.
-    perform
-    from (select distinct unnest(v_ids) as id order by 1) as wanted
-    cross join lateral (
-      select from executor.commands c where c.id = wanted.id for no key update
-    ) as command;
-  end if;
-
-  with completed as (
-    update executor.commands c
-    set
-      status = 'COMPLETED',
-      result = v_completions -> concat_ws(' ', c.id, c.attempt, c.session) -> 'result',
-      finished_at = clock_timestamp(),
-      updated_at = clock_timestamp()
-    where c.id = any (v_ids)
-      and c.status::text = 'RUNNING'
-      and v_completions ? concat_ws(' ', c.id, c.attempt, c.session)
-    returning
-      c.id, c.concurrency_key, concat_ws(' ', c.id, c.attempt, c.session) as fence
-  )
-  select
-    coalesce(array_agg(id), '{}') as ids,
-    coalesce(array_agg(fence), '{}') as fences,
-    array_agg(concurrency_key) filter (where concurrency_key is not null) as keys
-  into v_completed
-  from completed;
-  delete from executor_queue.job t
-  where t.ctid = any (v_places) and array_position(v_completed.ids, t.id) is not null;
-  get diagnostics v_deleted = row_count;
-  if v_deleted < cardinality(v_completed.ids) then
-    -- One was mended since: it is somewhere else.
-    foreach v_id in array v_completed.ids loop
-      delete from executor_queue.job t
-      where t.name = (select c.lane from executor.commands c where c.id = v_id) and t.id = v_id;
+  if not v_are_completions then
+    v_answers := array_fill(null::text, array[cardinality(v_ids)]);
+    for v_report in
+      select item.ordinal, item.report, (item.report ->> 'id')::uuid as id
+      from jsonb_array_elements(p_reports) with ordinality as item (report, ordinal)
+      where item.report ->> 'outcome' <> 'completed'
+        or (item.report ->> 'id')::uuid <> all (v_completed)
+        or (item.report ->> 'attempt')::integer is distinct from
+          v_completed_attempts[width_bucket((item.report ->> 'id')::uuid, v_ids)]
+        or (item.report ->> 'session')::uuid is distinct from
+          v_sessions[width_bucket((item.report ->> 'id')::uuid, v_ids)]
+      order by 3, item.ordinal
+    loop
+      v_answers[v_report.ordinal] := executor.finish_one(v_report.report);
+      v_one_by_one := v_one_by_one || v_report.id;
     end loop;
   end if;
-
-  for v_report in
-    select ordinal, report, (report ->> 'id')::uuid as id
-    from jsonb_array_elements(p_reports) with ordinality as batch (report, ordinal)
-    where report ->> 'outcome' <> 'completed'
-      or concat_ws(
-        ' ', (report ->> 'id')::uuid, (report ->> 'attempt')::integer, (report ->> 'session')::uuid
-      ) <> all (v_completed.fences)
-    order by 3, ordinal
-  loop
-    v_answers[v_report.ordinal] := executor.finish_one(v_report.report);
-    v_one_by_one := v_one_by_one || v_report.id;
-  end loop;
-  if v_completed.keys is not null then
-    perform executor.unblock(v_completed.keys);
+  if v_keys is not null then
+    perform executor.unblock(v_keys);
   end if;
   if v_one_by_one <> '{}' then
     perform executor.hand_on_keys(v_one_by_one);
@@ -126,11 +129,11 @@ begin
 
   return query
     select
-      (report ->> 'id')::uuid,
-      (report ->> 'attempt')::integer,
-      coalesce(v_answers[ordinal], 'accepted')
-    from jsonb_array_elements(p_reports) with ordinality as batch (report, ordinal)
-    order by ordinal;
+      (item.report ->> 'id')::uuid,
+      (item.report ->> 'attempt')::integer,
+      coalesce(v_answers[item.ordinal], 'accepted')
+    from jsonb_array_elements(p_reports) with ordinality as item (report, ordinal)
+    order by item.ordinal;
 end
 $$;
 comment on function executor.finish(jsonb) is

@@ -1,5 +1,5 @@
--- One report that is not simply a completion by the owner: see finish(), which has locked the ticket and
--- hands on the concurrency key.
+-- One report, whatever it says: see finish(), which has locked the ticket and the command, and hands on the
+-- concurrency key.
 --
 -- A report from an attempt that was closed as lost is accepted if it is a completion and the command
 -- still waits: then the work need not be done again. Its ticket, if it has one by now, is looked for
@@ -29,9 +29,15 @@ begin
 
   if v_command.attempt = v_attempt and v_command.session = v_session then
     if v_command.status = 'RUNNING' then
-      -- A completion gets here only beside a report of the same attempt that says otherwise.
       if v_outcome = 'completed' then
-        return 'stale';
+        update executor.commands
+        set
+          status = 'COMPLETED',
+          result = p_report -> 'result',
+          finished_at = clock_timestamp(),
+          updated_at = clock_timestamp()
+        where id = v_command.id;
+        return 'accepted';
       end if;
       -- Nobody asked to cancel it: then its agent just does not run it any more.
       if v_outcome = 'cancelled' and v_command.cancel_requested_at is null then
@@ -98,4 +104,4 @@ begin
 end
 $$;
 comment on function executor.finish_one(jsonb) is
-  'Internal: one report that is not simply a completion by the owner; answers accepted, stale or unknown.';
+  'Internal: one report, whatever it says; answers accepted, stale or unknown.';

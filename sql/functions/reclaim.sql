@@ -1,8 +1,8 @@
 -- Gives an agent again what it has just lost by restarting, as far as that is ready: new attempts of the
 -- same commands. Answers [{"id", "attempt"}].
 --
--- The caller's transaction closed their attempts, so that it has locked their tickets: nobody else can have
--- taken them. What is in its home lane, or was cancelled or is out of attempts by now, is not given.
+-- The caller's transaction closed their attempts, so that it wrote their tickets: nobody else can have taken
+-- them. What is in its home lane, or was cancelled or is out of attempts by now, is not given.
 create or replace function executor.reclaim(
   p_agent_id text,
   p_session uuid,
@@ -30,8 +30,7 @@ begin
     limit p_limit
   );
   foreach v_id in array v_ids loop
-    update executor_queue.job t
-    set state = 'active', started_on = now()
+    delete from executor_queue.job t
     where t.name = (select c.lane from executor.commands c where c.id = v_id) and t.id = v_id;
   end loop;
   return (

@@ -5,7 +5,7 @@
 -- one, or that is far past its deadline. (An edge, "agents just lost", would miss a claim that commits
 -- a moment later.)
 --
--- Lock order: agents, then tickets, then commands, ids ascending; whatever another session has locked
+-- Lock order: agents, then commands, ids ascending; whatever another session has locked
 -- is left for the next time.
 create or replace function executor.recover(p_limit integer default 500)
 returns integer
@@ -27,7 +27,6 @@ begin
   for v_command in
     select
       c.id,
-      c.lane,
       c.attempt,
       c.session,
       a.id is null or a.session <> c.session or a.signed_off_at is not null as is_superseded,
@@ -47,11 +46,6 @@ begin
     order by c.id
     limit p_limit
   loop
-    perform
-    from executor_queue.job t
-    where t.name = v_command.lane and t.id = v_command.id
-    for update skip locked;
-    continue when not found;
     perform
     from executor.commands c
     where c.id = v_command.id

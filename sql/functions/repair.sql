@@ -32,8 +32,7 @@ begin
     ) as ticket on true
     where c.id > v_from
       and c.id <= v_to
-      and ticket.state is distinct from
-        case c.status when 'PENDING' then 'created' when 'RUNNING' then 'active' end
+      and ticket.state is distinct from case c.status when 'PENDING' then 'created' end
     order by 1
   loop
     v_repaired := v_repaired + executor.repair_one(v_id)::integer;

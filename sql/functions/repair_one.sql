@@ -32,20 +32,15 @@ begin
   if not found and exists (select from executor_queue.job where name = v_lane and id = p_id) then
     return false;
   end if;
-  if v_ticket is not distinct from (
-    case v_command.status when 'PENDING' then 'created' when 'RUNNING' then 'active' end
-  ) then
+  if v_ticket is not distinct from (case v_command.status when 'PENDING' then 'created' end) then
     return false;
   end if;
 
   raise log 'agent-executor: command % is % but its ticket was %',
     p_id, v_command.status, coalesce(v_ticket, 'missing');
+  delete from executor_queue.job where name = v_lane and id = p_id;
   if v_command.status = 'PENDING' then
     perform executor.offer(array[p_id]);
-  elsif v_command.status = 'RUNNING' then
-    perform executor.write_tickets(array[p_id]);
-  else
-    delete from executor_queue.job where name = v_lane and id = p_id;
   end if;
   return true;
 end

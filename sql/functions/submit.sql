@@ -122,7 +122,15 @@ begin
       i.item -> 'payload',
       coalesce(
         make_interval(secs => (i.item ->> 'timeoutMs')::double precision / 1000),
-        executor.attempt_timeout(t, i.item -> 'payload')
+        -- Its type's default, plus the payload member that the type names.
+        t.default_timeout + make_interval(
+          secs => case jsonb_typeof(i.item -> 'payload' -> t.timeout_payload_key)
+            when 'number' then greatest(0, least(
+              (i.item -> 'payload' ->> t.timeout_payload_key)::numeric / 1000, 1e9
+            ))::double precision
+            else 0
+          end
+        )
       ),
       i.run_at,
       i.created_at,

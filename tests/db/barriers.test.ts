@@ -31,7 +31,7 @@ const CONDITION = `pg_advisory_xact_lock(${BARRIER}) is not null and `;
 /** The function, what to put into it, and in front of what, which must be in its text once. */
 type Gap = [name: string, barrier: string, before: string];
 
-const RECOVER: Gap = ['recover', STATEMENT, 'perform\n    from executor_queue.job'];
+const RECOVER: Gap = ['recover', STATEMENT, 'perform\n    from executor.commands c'];
 const PROMOTE: Gap = ['promote', CONDITION, `c.status = 'SCHEDULED' and`];
 const REPAIR: Gap = ['repair', STATEMENT, 'v_repaired := v_repaired +'];
 const REPAIR_ONE: Gap = ['repair_one', STATEMENT, 'select * into v_command'];
@@ -257,7 +257,7 @@ test('recover waits for no report that is on its way', async () => {
   const report = await database().pool.connect();
   try {
     await report.query('begin');
-    await report.query('select executor.lock_tickets($1)', [[scene.id]]);
+    await report.query('select executor.lock_commands($1)', [[scene.id]]);
     const sweep = `select set_config('lock_timeout', '2s', true), executor.recover() as count`;
     expect(await execute(sweep)).toMatchObject([{ count: 0 }]);
   } finally {

@@ -1,7 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { expect, test } from 'vitest';
 import { finish } from '../../db/agents.ts';
-import { expectWaiting, openTransaction } from '../support/batches.ts';
 import { useDatabase } from '../support/database.ts';
 import { ERROR, row, startSession, submit, type Session } from '../support/session.ts';
 
@@ -99,31 +98,42 @@ test('answers come in the order of the reports, also for a report that comes twi
   await session.complete([b!]);
 });
 
-test('a ticket that is mended while the report comes in goes too', async () => {
+test('what somebody forges beside an honest report costs that nothing', async () => {
   await using session = await startSession(database());
   const claimed = await claimOne(session);
-  await database().pool.query('delete from executor_queue.job where id = $1', [claimed.id]);
-  await using psql = await openTransaction(database().pool);
-  await psql.client.query('select executor.repair_one($1)', [claimed.id]);
-  const reported = session.complete([claimed]);
-  await expectWaiting(database().pool);
-  await psql.commit();
-  expect(await reported).toEqual(['accepted']);
+  const honest = { ...claimed, outcome: 'completed', result: { honest: true } };
+  const forged = [
+    { ...honest, attempt: claimed.attempt + 1, result: {} },
+    { ...honest, session: randomUUID(), result: {} },
+  ];
+  const reports = [forged[0], { session: session.session, ...honest }, forged[1]];
+  const { rows } = await database().pool.query<{ answer: string }>(
+    'select answer from executor.finish($1)',
+    [JSON.stringify(reports.map((report) => ({ session: session.session, ...report })))],
+  );
+  expect(rows.map(({ answer }) => answer)).toEqual(['stale', 'accepted', 'stale']);
+  expect(await row(database(), claimed.id)).toMatchObject({ result: { honest: true } });
 });
 
-test('so does one that somebody has just changed, and those of other commands stay', async () => {
+test('one failure among many completions is one failure', async () => {
   await using session = await startSession(database());
-  const claimed = await claimOne(session);
-  const [other] = await submit(database());
-  await using psql = await openTransaction(database().pool);
-  await psql.client.query('update executor_queue.job set priority = 1 where id = $1', [claimed.id]);
-  const reported = session.complete([claimed]);
-  await expectWaiting(database().pool);
-  await psql.commit();
-  expect(await reported).toEqual(['accepted']);
-  const { rows } = await database().pool.query('select id from executor_queue.job');
-  expect(rows).toEqual([{ id: other }]);
-  await session.complete(await session.claim());
+  await submit(database(), 20);
+  const claimed = await session.claim(20);
+  const reports = claimed.map(({ id, attempt }, i) =>
+    i === 7
+      ? { id, attempt, outcome: 'failed', error: { code: 'x', message: '', retryable: false } }
+      : { id, attempt, outcome: 'completed', result: { i } },
+  );
+  const answers = await finish(database().pool, session.session, reports as never);
+  expect(new Set(answers)).toEqual(new Set(['accepted']));
+  const { rows } = await database().pool.query<{ id: string; status: string; i: number | null }>(
+    `select id, status, (result ->> 'i')::integer as i from executor.commands where id = any ($1)`,
+    [claimed.map(({ id }) => id)],
+  );
+  const byId = new Map(rows.map(({ id, ...rest }) => [id, rest]));
+  expect(claimed.map(({ id }) => byId.get(id))).toEqual(
+    claimed.map((_, i) => (i === 7 ? { status: 'FAILED', i: null } : { status: 'COMPLETED', i })),
+  );
 });
 
 test('an outcome that there is not is refused', async () => {

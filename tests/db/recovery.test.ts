@@ -247,12 +247,11 @@ test('a late completion loses against a claim in flight', async () => {
      where id = $1`,
     [id],
   );
-  await claim.query(`update executor_queue.job set state = 'active' where id = $1`, [id]);
+  await claim.query('delete from executor_queue.job where id = $1', [id]);
   await claim.query('commit');
   claim.release();
   expect(await late).toEqual(['stale']);
   expect(await row(database(), id)).toMatchObject({ status: 'RUNNING', attempt: 2 });
-  await execute('delete from executor_queue.job where id = $1', [id]);
   await execute('delete from executor.commands where id = $1', [id]);
 });
 
@@ -267,14 +266,16 @@ test('a claim by a superseded process is taken back without counting as a loss',
 });
 
 test('a ticket that a hand has deleted, or a stray one, is mended', async () => {
-  const [lost, stray] = await submit(database(), 2);
+  const [running, stray] = await submit(database(), 2);
   await using session = await startSession(database());
   const claimed = await session.claim(2);
   await session.complete(claimed.filter(({ id }) => id === stray));
+  const [lost] = await submit(database());
   await execute('delete from executor_queue.job where id = $1', [lost]);
   await execute(
-    `insert into executor_queue.job (id, name, start_after) values ($1, 'lane_1', '-infinity')`,
-    [stray],
+    `insert into executor_queue.job (id, name, start_after)
+     select unnest($1::uuid[]), 'lane_1', '-infinity'`,
+    [[running, stray]],
   );
   await execute(
     `update executor.clock
@@ -282,8 +283,9 @@ test('a ticket that a hand has deleted, or a stray one, is mended', async () => 
   );
   await tick(database().pool);
   const { rows } = await execute('select id, state::text from executor_queue.job');
-  expect(rows).toEqual([{ id: lost, state: 'active' }]);
-  await session.complete(claimed.filter(({ id }) => id === lost));
+  expect(rows).toEqual([{ id: lost, state: 'created' }]);
+  await session.complete(claimed.filter(({ id }) => id === running));
+  await session.complete(await session.claim());
 });
 
 test('a step that fails does not stop the others', async () => {
