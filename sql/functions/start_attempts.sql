@@ -44,7 +44,7 @@ begin
     select
       s.id,
       s.type,
-      s.payload,
+      s.payload::jsonb,
       s.attempt,
       (extract(epoch from s.timeout) * 1000)::double precision,
       s.cancel_requested_at is not null

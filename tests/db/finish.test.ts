@@ -149,7 +149,7 @@ test('a finished command never changes, not even from psql', async () => {
   await using session = await startSession(database());
   const claimed = await claimOne(session);
   await session.complete([claimed]);
-  for (const change of [`status = 'PENDING', finished_at = null`, `result = '1'`]) {
+  for (const change of [`status = 'PENDING', finished_at = null, session = null`, `result = '1'`]) {
     await expect(
       database().pool.query(`update executor.commands set ${change} where id = $1`, [claimed.id]),
     ).rejects.toMatchObject({ code: 'ZX005' });
