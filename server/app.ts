@@ -8,6 +8,7 @@ import type { Logger } from '../runtime/log.ts';
 import type { Following } from './following.ts';
 import { httpRules, secureHeaders } from './http-rules.ts';
 import { observe, type RequestState } from './observe.ts';
+import { fixedRoutes } from './fixed-routes.ts';
 import { problems } from './problem.ts';
 import type { AgentDesks } from './agent-desks.ts';
 import { addAgentSessionRoutes } from './routes/agent-sessions.ts';
@@ -67,6 +68,7 @@ export function createApp(options: AppOptions): Koa<RequestState> {
   app.use(openTo(corsOrigins));
   app.use(problems(log));
   app.use(httpRules);
+  app.use(fixedRoutes(router));
   app.use(router.routes());
   app.use(router.allowedMethods());
   return app;
@@ -74,7 +76,8 @@ export function createApp(options: AppOptions): Koa<RequestState> {
 
 function openTo(origins: string[]): Koa.Middleware {
   const allowed = new Set(origins);
-  return cors({
+  const exposed = EXPOSED.join(',');
+  const answerPages = cors({
     origin: (ctx) => {
       if (allowed.has('*')) return '*';
       const origin = ctx.get('Origin');
@@ -83,4 +86,14 @@ function openTo(origins: string[]): Koa.Middleware {
     exposeHeaders: EXPOSED,
     maxAge: 600,
   });
+  // The same, for what is no page, without looking at what only pages send.
+  return (ctx, next) => {
+    if ('origin' in ctx.req.headers) return answerPages(ctx, next);
+    ctx.res.setHeader('Vary', 'Origin');
+    if (allowed.has('*')) {
+      ctx.res.setHeader('Access-Control-Allow-Origin', '*');
+      ctx.res.setHeader('Access-Control-Expose-Headers', exposed);
+    }
+    return next();
+  };
 }

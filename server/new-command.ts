@@ -65,10 +65,7 @@ const tags = z
   });
 
 const anyObject = z
-  .custom<Record<string, unknown>>(
-    (value) => typeof value === 'object' && value !== null && !Array.isArray(value),
-    'expected an object',
-  )
+  .custom<Record<string, unknown>>(isObject, 'expected an object')
   .meta({ type: 'object' });
 
 const metadata = anyObject
@@ -133,9 +130,13 @@ export function toSubmission(value: unknown): Submission {
   const { type, payload, ...options } = parse(envelope, value, WRONG_COMMAND);
   return {
     type,
-    payload: parse(anyObject, payload, WRONG_PAYLOAD),
+    payload: isObject(payload) ? payload : parse(anyObject, payload, WRONG_PAYLOAD),
     ...(options satisfies CommandOptions),
   };
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
 export function wholeNumber(least: number, most: number) {

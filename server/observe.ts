@@ -16,8 +16,9 @@ export function observe(log: Logger): Middleware<RequestState> {
     const given = ctx.get('X-Request-Id');
     const requestId = REQUEST_ID.test(given) ? given : randomUUID();
     ctx.state.requestId = requestId;
-    ctx.set('X-Request-Id', requestId);
+    ctx.res.setHeader('X-Request-Id', requestId);
     await next();
+    if (!log.isLevelEnabled('debug')) return;
     const ms = Math.round((performance.now() - startedAt) * 10) / 10;
     const path = ctx.originalUrl.split('?', 1)[0];
     log.debug({ method: ctx.method, path, status: ctx.status, ms, requestId }, 'request');

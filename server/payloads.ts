@@ -52,7 +52,7 @@ export class Payloads {
   async look(types: Iterable<string>): Promise<void> {
     const isFresh = performance.now() - this.#readAtMs < MAX_AGE_MS;
     const unknown = Array.from(types).filter((type) => !isFresh || !this.#types.has(type));
-    await Promise.all(unknown.map((type) => this.#reads.add(type)));
+    if (unknown.length > 0) await Promise.all(unknown.map((type) => this.#reads.add(type)));
   }
 
   /**

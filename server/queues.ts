@@ -26,7 +26,7 @@ export class Queues {
   /** Looks again if one of these is not known. */
   async look(queues: Iterable<string>): Promise<void> {
     const unknown = Array.from(queues).filter((queue) => !this.#known.has(queue));
-    await Promise.all(unknown.map((queue) => this.#reads.add(queue)));
+    if (unknown.length > 0) await Promise.all(unknown.map((queue) => this.#reads.add(queue)));
   }
 
   /** @throws Problem 400. To be called after `look`. */

@@ -1,4 +1,5 @@
-// The way in for commands: those that arrive while a transaction is in flight share the next one.
+// The way in for commands: those that arrive while a transaction is in flight share the next one. When many
+// wait, that one begins at once: its statement runs while the other's commit waits for the disk.
 //
 // Small and large ones go in batches of their own, so that no batch holds more than some megabytes
 // and small commands do not wait for large ones. So do those with an idempotency key: a key that
@@ -9,8 +10,7 @@
 // sent once more without storing a command twice; the client, told 503, would submit a second one.
 
 import type pg from 'pg';
-import { v7 } from 'uuid';
-import { Batcher } from '../db/batcher.ts';
+import { Batcher, type BatcherOptions } from '../db/batcher.ts';
 import {
   findBatchId,
   type NewCommand,
@@ -19,6 +19,7 @@ import {
   submitTogether,
 } from '../db/commands.ts';
 import { CommandRefusedError } from '../db/errors.ts';
+import { drawId } from './draw-id.ts';
 import { pointerInBatch } from './new-batch.ts';
 import type { Submission } from './new-command.ts';
 import { refused } from './problem.ts';
@@ -27,6 +28,9 @@ import { surely } from './surely.ts';
 const MAX_SMALL_BYTES = 32 * 1024;
 const MAX_SMALL_ITEMS = 200;
 const MAX_LARGE_ITEMS = 4;
+
+/** Of those without a key. One with a key may have to wait, and holds a connection all the while. */
+const AT_ONCE = { maxFlushes: 2, worthwhileItems: 20 };
 
 /** `replayed`: its idempotency key stood for this command already, and nothing was submitted. */
 export interface Accepted {
@@ -49,7 +53,7 @@ export class Submissions {
 
   constructor(pool: pg.Pool) {
     this.#pool = pool;
-    this.#unkeyed = batchers(pool);
+    this.#unkeyed = batchers(pool, AT_ONCE);
     this.#keyed = batchers(pool);
   }
 
@@ -60,7 +64,7 @@ export class Submissions {
    */
   async add(submission: Submission, bytes: number): Promise<Accepted> {
     const { small, large } = submission.idempotencyKey === undefined ? this.#unkeyed : this.#keyed;
-    const command = { id: v7(), ...submission };
+    const command = { id: drawId(), ...submission };
     const submitted = await (bytes <= MAX_SMALL_BYTES ? small : large).add(command);
     if ('error' in submitted) throw submitted.error;
     return { id: submitted.id, replayed: submitted.id !== command.id };
@@ -72,8 +76,8 @@ export class Submissions {
    * @throws Problem 400, 409 or 422 that says which command the database refuses; or that it is away.
    */
   async addBatch(submissions: Submission[]): Promise<AcceptedBatch> {
-    const batchId = v7();
-    const batch = submissions.map((submission) => ({ id: v7(), batchId, ...submission }));
+    const batchId = drawId();
+    const batch = submissions.map((submission) => ({ id: drawId(), batchId, ...submission }));
     const ids = await surely(() => submitTogether(this.#pool, batch)).catch((error: unknown) => {
       throw error instanceof CommandRefusedError ? refused(error, locate(batch, error)) : error;
     });
@@ -87,10 +91,10 @@ interface Batchers {
   large: Batcher<NewCommand, Submitted>;
 }
 
-function batchers(pool: pg.Pool): Batchers {
+function batchers(pool: pg.Pool, atOnce: Partial<BatcherOptions> = {}): Batchers {
   const flush = (batch: NewCommand[]) => surely(() => submitCommands(pool, batch));
   return {
-    small: new Batcher(flush, { maxItems: MAX_SMALL_ITEMS }),
+    small: new Batcher(flush, { maxItems: MAX_SMALL_ITEMS, ...atOnce }),
     large: new Batcher(flush, { maxItems: MAX_LARGE_ITEMS }),
   };
 }

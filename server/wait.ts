@@ -30,6 +30,7 @@ export const waitQuery = z.strictObject({ wait: seconds.exactOptional() });
  * @throws Problem 400, for any other parameter too.
  */
 export function readWait(ctx: ParameterizedContext): number | undefined {
+  if (ctx.querystring === '' && !('prefer' in ctx.req.headers)) return undefined;
   const { wait } = parseQuery(waitQuery, ctx.querystring);
   return wait ?? preferredWait(ctx.get('Prefer'));
 }

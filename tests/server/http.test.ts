@@ -102,7 +102,9 @@ test('answers and problems alike can be read by such pages', async () => {
   const good = await post(server().url, { type: 'DELAY', payload: { ms: 1 } }, ORIGIN);
   const bad = await post(server().url, 'nope', ORIGIN);
   const lost = await fetch(`${server().url}/nope`, { headers: ORIGIN });
-  for (const response of [good, bad, lost]) {
+  const plain = await post(server().url, { type: 'DELAY', payload: { ms: 1 } });
+  for (const response of [good, bad, lost, plain]) {
+    expect(response.headers.get('vary')).toBe('Origin');
     expect(response.headers.get('access-control-allow-origin')).toBe('*');
     const exposed = response.headers.get('access-control-expose-headers');
     expect(exposed).toMatch(/^Location,Link,X-Request-Id,Idempotency-Replayed,/);
