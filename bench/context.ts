@@ -3,17 +3,37 @@
 
 import { randomUUID } from 'node:crypto';
 import { Client } from 'pg';
-import { commandTypes } from '../agent/executors/registry.ts';
-import { migrate } from '../db/migrate.ts';
+import type { Binaries } from '../db/embedded/binaries.ts';
+import { startCluster, type Cluster } from './cluster.ts';
+import { ours } from './peers/ours.ts';
+import type { Peer } from './peers/peer.ts';
+
+export interface ContextOptions {
+  quick: boolean;
+  /** How many commands the long haul takes, where somebody said so. */
+  commands?: number | undefined;
+  /** PostgreSQL's, where it is not npm's. */
+  binaries?: Binaries | undefined;
+}
+
+export interface BenchDatabase extends AsyncDisposable {
+  name: string;
+  url: string;
+}
 
 export class Context {
   readonly #url: string;
-  /** Fewer rounds and smaller numbers: three minutes for all. */
+  readonly #binaries: Binaries | undefined;
+  readonly #templates = new Map<Peer, Promise<BenchDatabase>>();
+  /** One round and smaller numbers: three minutes for what is compared. */
   readonly quick: boolean;
+  readonly commands: number | undefined;
 
-  constructor(url: string, { quick }: { quick: boolean }) {
+  constructor(url: string, { quick, commands, binaries }: ContextOptions) {
     this.#url = url;
+    this.#binaries = binaries;
     this.quick = quick;
+    this.commands = commands;
   }
 
   /** How often a figure is measured. */
@@ -31,10 +51,26 @@ export class Context {
     return { name, url: url.href, [Symbol.asyncDispose]: drop };
   }
 
-  /** The same with our schema in it. */
+  /** A database with that peer's schema in it, which is installed once and then copied. */
+  async installed(peer: Peer): Promise<BenchDatabase> {
+    let template = this.#templates.get(peer);
+    if (!template) this.#templates.set(peer, (template = this.#install(peer)));
+    return await this.database((await template).name);
+  }
+
+  /** The same with ours. */
   async migrated(): Promise<BenchDatabase> {
+    return await this.installed(ours);
+  }
+
+  /** A PostgreSQL of the same version for a bench that restarts it, or needs settings of its own. */
+  async cluster(settings: Record<string, string>): Promise<Cluster> {
+    return await startCluster(this.#binaries, settings);
+  }
+
+  async #install(peer: Peer): Promise<BenchDatabase> {
     const database = await this.database();
-    await migrate(database.url, { types: commandTypes() });
+    await peer.install(database.url);
     return database;
   }
 
@@ -47,9 +83,4 @@ export class Context {
       await client.end();
     }
   }
-}
-
-export interface BenchDatabase extends AsyncDisposable {
-  name: string;
-  url: string;
 }

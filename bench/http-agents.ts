@@ -1,133 +1,113 @@
 // A thousand simple agents over HTTP at one server: what they cost while there is nothing to do, and how
-// soon a command reaches one of them, 200 of these a second.
+// soon a command reaches one of them, 200 of these a second; how many a second they do, at most; and
+// what a restart of PostgreSQL does to them.
 
-import { readFileSync } from 'node:fs';
-import { Agent, request } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { v7 } from 'uuid';
+import { commandTypes } from '../agent/executors/registry.ts';
 import { connect, type Database } from '../db/connect.ts';
 import { submitCommands } from '../db/commands.ts';
-import { distribution } from './distribution.ts';
+import { migrate } from '../db/migrate.ts';
+import { submit } from '../tests/support/session.ts';
+import type { Context } from './context.ts';
+import { cpuMs } from './cpu.ts';
+import { restartUnder, until } from './herd.ts';
+import { durationsOf, OURS, type Measurement } from './measurement.ts';
+import { Fleet } from './http-fleet.ts';
 import { startProcess } from './processes.ts';
 
-const AGENTS = 1_000;
-const IDLE_SECONDS = 40;
-const RATE = 200;
-const SECONDS = 15;
+interface Size {
+  agents: number;
+  idleSeconds: number;
+  /** Commands a second, for so many seconds. */
+  rate: number;
+  seconds: number;
+}
+const FULL: Size = { agents: 1_000, idleSeconds: 40, rate: 200, seconds: 15 };
+const QUICK: Size = { agents: 200, idleSeconds: 5, rate: 200, seconds: 3 };
 
-export async function httpAgents(url: string): Promise<string[]> {
-  const database = connect(url, { applicationName: 'bench', max: 2 });
-  await using server = await startProcess('server', url);
-  const fleet = new Fleet(server.ready);
-  await untilRegistered(database);
+/** How many commands they then find at once. */
+const BURST = { full: 20_000, quick: 2_000 };
+
+export async function httpAgents(context: Context): Promise<Measurement[]> {
+  const size = context.quick ? QUICK : FULL;
+  await using cluster = await context.cluster({});
+  await migrate(cluster.url, { types: commandTypes() });
+  const database = connect(cluster.url, { applicationName: 'bench', max: 2 });
+  await using server = await startProcess('server', cluster.url);
+  const fleet = new Fleet(server.ready, size.agents);
+  await untilRegistered(database, size.agents);
   await sleep(2_000);
-  const idle = await cpuShare(server.pid, IDLE_SECONDS);
-  const statements = await countStatements(database, 10);
+  const idle = await cpuShare(server.pid, size.idleSeconds);
+  const { latencies, share } = await trickle(database, fleet, server.pid, size);
+  const rate = await burst(database, context.quick ? BURST.quick : BURST.full);
+  await database.close();
+  const what = `${size.agents} agents over HTTP`;
+  const herd = { agents: size.agents, pids: [server.pid], what };
+  const restarted = await restartUnder(cluster, herd);
+  fleet.stop();
+  const figure = (name: string, unit: string, value: number): Measurement => ({
+    what: `${what}, ${name}`,
+    subject: OURS,
+    unit,
+    values: [value],
+  });
+  return [
+    figure('CPU of the server while idle', '% of a core', idle),
+    ...durationsOf(`${what}, submit to start, ${size.rate} commands/s`, OURS, [latencies]),
+    figure(`CPU of the server at ${size.rate} commands/s`, '% of a core', share),
+    { ...figure('throughput', 'commands/s', rate), moreIsBetter: true },
+    ...restarted,
+  ];
+}
+
+async function trickle(database: Database, fleet: Fleet, server: number, size: Size) {
   const submittedAt = new Map<string, number>();
   const startedAt = performance.now();
-  const busy = cpuShare(server.pid, SECONDS);
-  for (let i = 0; i < RATE * SECONDS; i += 1) {
-    await sleep(Math.max(0, startedAt + (i * 1_000) / RATE - performance.now()));
+  const busy = cpuShare(server, size.seconds);
+  for (let i = 0; i < size.rate * size.seconds; i += 1) {
+    await sleep(Math.max(0, startedAt + (i * 1_000) / size.rate - performance.now()));
     const id = v7();
     submittedAt.set(id, performance.now());
     await submitCommands(database.pool, [{ id, type: 'DELAY', payload: { ms: 0 } }]);
   }
   const share = await busy;
-  await sleep(1_000);
-  fleet.stop();
-  await database.close();
-  const latencies = [...fleet.reachedAt].map(([id, at]) => at - (submittedAt.get(id) ?? NaN));
-  return [
-    `${AGENTS} idle agents: ${percent(idle)} of a core in the server, ${statements} statements in 10 s`,
-    `${RATE} commands/s reach them: ${distribution(latencies)}, of ${submittedAt.size}; ` +
-      `${percent(share)} of a core in the server`,
-  ];
+  await untilDone(database);
+  const latencies = [...submittedAt].map(([id, at]) => (fleet.reachedAt.get(id) ?? NaN) - at);
+  return { latencies, share };
 }
 
-/** Simple clients: each polls, reports what it got as done, and polls again. */
-class Fleet {
-  readonly reachedAt = new Map<string, number>();
-  readonly #server: string;
-  readonly #connections = new Agent({ keepAlive: true, maxSockets: Infinity });
-  #stopped = false;
-
-  constructor(server: string) {
-    this.#server = server;
-    for (let i = 0; i < AGENTS; i += 1) void this.#live(`bench-${i}`);
-  }
-
-  stop(): void {
-    this.#stopped = true;
-    this.#connections.destroy();
-  }
-
-  async #live(agentId: string): Promise<void> {
-    while (!this.#stopped) {
-      try {
-        const text = await this.#send('GET', `/commands/next?agentId=${agentId}&wait=30`);
-        if (text === '') continue;
-        const { id } = JSON.parse(text) as { id: string };
-        this.reachedAt.set(id, performance.now());
-        const body = JSON.stringify({ agentId, result: { ok: true, tookMs: 0 } });
-        await this.#send('PUT', `/commands/${id}/result`, body);
-      } catch (error) {
-        if (!this.#stopped) throw error;
-      }
-    }
-  }
-
-  #send(method: string, path: string, body?: string): Promise<string> {
-    return new Promise((resolve, reject) => {
-      const headers = body === undefined ? {} : { 'Content-Type': 'application/json' };
-      const options = { method, agent: this.#connections, headers };
-      const sent = request(this.#server + path, options, (response) => {
-        let text = '';
-        response.setEncoding('utf8').on('data', (chunk: string) => (text += chunk));
-        response.on('end', () =>
-          (response.statusCode ?? 500) < 300
-            ? resolve(text)
-            : reject(new Error(`${response.statusCode} ${text}`)),
-        );
-      });
-      sent.on('error', reject);
-      sent.end(body);
-    });
-  }
+/** Commands a second, of many at once. */
+async function burst(database: Database, commands: number): Promise<number> {
+  const { rows } = await database.pool.query<{ now: Date }>('select now()');
+  await database.pool.query(`select executor.pause_queue('default')`);
+  for (let sent = 0; sent < commands; sent += 1_000) await submit(database, 1_000);
+  await database.pool.query(`select executor.resume_queue('default')`);
+  await untilDone(database);
+  const span = await database.pool.query<{ seconds: number }>(
+    `select extract(epoch from max(finished_at) - min(started_at))::float8 as seconds
+     from executor.commands
+     where created_at >= $1`,
+    [rows[0]?.now],
+  );
+  return commands / (span.rows[0]?.seconds ?? NaN);
 }
 
-async function untilRegistered({ pool }: Database): Promise<void> {
-  for (;;) {
-    const { rows } = await pool.query<{ n: number }>(
-      'select count(*)::int as n from executor.agents',
-    );
-    if ((rows[0]?.n ?? 0) >= AGENTS) return;
-    await sleep(100);
-  }
+async function untilRegistered(database: Database, agents: number): Promise<void> {
+  await untilHolds(database, `select count(*) >= ${agents} as holds from executor.agents`);
 }
 
-async function countStatements({ pool }: Database, seconds: number): Promise<number> {
-  const count = async () => {
-    const { rows } = await pool.query<{ n: string }>(
-      'select xact_commit as n from pg_stat_database where datname = current_database()',
-    );
-    return Number(rows[0]?.n);
-  };
-  const before = await count();
-  await sleep(seconds * 1_000);
-  return (await count()) - before;
+async function untilDone(database: Database): Promise<void> {
+  await untilHolds(database, 'select not exists (select from executor_queue.job_common) as holds');
 }
 
-/** How much of a core a process takes, over so many seconds (Linux). */
+async function untilHolds({ pool }: Database, question: string): Promise<void> {
+  await until(async () => (await pool.query<{ holds: boolean }>(question)).rows[0]?.holds);
+}
+
+/** How much of a core a process takes over so many seconds, in percent. */
 async function cpuShare(pid: number, seconds: number): Promise<number> {
-  const ticks = () => {
-    const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1]?.split(' ') ?? [];
-    return Number(fields[11]) + Number(fields[12]);
-  };
-  const before = ticks();
+  const before = cpuMs(pid);
   await sleep(seconds * 1_000);
-  return (ticks() - before) / 100 / seconds;
-}
-
-function percent(share: number): string {
-  return `${(share * 100).toFixed(1)} %`;
+  return ((cpuMs(pid) - before) / (seconds * 1_000)) * 100;
 }

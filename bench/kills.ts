@@ -9,15 +9,19 @@ import type pg from 'pg';
 import { connect, type Database } from '../db/connect.ts';
 import { startProgram, type Program } from '../tests/support/program.ts';
 import { submit } from '../tests/support/session.ts';
-import { distribution } from './distribution.ts';
+import type { Context } from './context.ts';
+import { durationsOf, OURS, type Measurement } from './measurement.ts';
 
-const KILLS = 50;
-const FREEZES = 4;
-const RESTARTS = 15;
+/** How often each is done. */
+const FULL = { kills: 50, freezes: 6, restarts: 15 };
+const QUICK = { kills: 5, freezes: 1, restarts: 2 };
 const COMMANDS = 12;
 const COMMAND_MS = 1_500;
 
-export async function kills(url: string): Promise<string[]> {
+export async function kills(context: Context): Promise<Measurement[]> {
+  const times = context.quick ? QUICK : FULL;
+  await using bench = await context.migrated();
+  const { url } = bench;
   const database = connect(url, { applicationName: 'bench', max: 2 });
   const dataDir = await mkdtemp(join(tmpdir(), 'agent-executor-bench-data-'));
   const server = startProgram('server', { DATABASE_URL: url });
@@ -31,21 +35,21 @@ export async function kills(url: string): Promise<string[]> {
   };
   try {
     await server.ready;
-    const restarted = await restarts(database, start);
+    const restarted = await restarts(database, times.restarts, start);
     for (const id of ['a', 'b']) await start(id);
     await untilWatched(database.pool);
-    const killed = await strikes(database, KILLS, async (id) => {
+    const killed = await strikes(database, times.kills, async (id) => {
       agents.get(id)?.signal('SIGKILL');
       return async () => void (await start(id));
     });
-    const frozen = await strikes(database, FREEZES, async (id) => {
+    const frozen = await strikes(database, times.freezes, async (id) => {
       agents.get(id)?.signal('SIGSTOP');
       return async () => agents.get(id)?.signal('SIGCONT');
     });
     return [
-      `SIGKILL until its commands run on another agent: ${distribution(killed)}`,
-      `SIGSTOP until its commands run on another agent: ${distribution(frozen)}`,
-      `restart with the same id until its commands run again: ${distribution(restarted)}`,
+      ...durationsOf('SIGKILL until its commands run on another agent', OURS, [killed]),
+      ...durationsOf('SIGSTOP until its commands run on another agent', OURS, [frozen]),
+      ...durationsOf('restart with the same id until its commands run again', OURS, [restarted]),
     ];
   } finally {
     for (const agent of agents.values()) await agent[Symbol.asyncDispose]();
@@ -58,11 +62,12 @@ export async function kills(url: string): Promise<string[]> {
 /** One agent alone, killed and started again at once. */
 async function restarts(
   database: Database,
+  times: number,
   start: (id: string) => Promise<Program>,
 ): Promise<number[]> {
   const delays: number[] = [];
   let agent = await start('phoenix');
-  for (let round = 0; round < RESTARTS; round += 1) {
+  for (let round = 0; round < times; round += 1) {
     const ids = await submit(database, COMMANDS, { ms: COMMAND_MS });
     await untilRunning(database.pool, ids);
     agent.signal('SIGKILL');

@@ -3,10 +3,12 @@
 
 import { Client } from 'pg';
 import { encodeCursor } from '../server/cursor.ts';
-import { distribution, timed } from './distribution.ts';
+import type { Context } from './context.ts';
+import { timed } from './timed.ts';
+import { durationsOf, OURS, type Measurement } from './measurement.ts';
 import { startProcess } from './processes.ts';
 
-const COMMANDS = 1_000_000;
+const COMMANDS = { full: 1_000_000, quick: 100_000 };
 const REQUESTS = 200;
 const PAGE = 50;
 
@@ -32,43 +34,50 @@ const FILTERS: [query: string, where?: string][] = [
   ['queue=none'],
 ];
 
-export async function lists(url: string): Promise<string[]> {
+export async function lists(context: Context): Promise<Measurement[]> {
+  await using database = await context.migrated();
   // Filling takes longer than a pool's statements may.
-  const client = new Client(url);
+  const client = new Client(database.url);
   await client.connect();
-  await fill(client);
-  await using server = await startProcess('server', url);
-  const lines = await measure(client, server.ready, 'never analysed');
+  await fill(client, context.quick ? COMMANDS.quick : COMMANDS.full);
+  await using server = await startProcess('server', database.url);
+  const measurements = await measure(client, server.ready, 'never analysed');
   await client.query('vacuum analyze executor.commands');
-  lines.push(...(await measure(client, server.ready, 'analysed')));
+  measurements.push(...(await measure(client, server.ready, 'analysed')));
   await client.end();
-  return lines;
+  return measurements;
 }
 
-async function measure(client: Client, server: string, state: string): Promise<string[]> {
-  const lines: string[] = [];
+async function measure(client: Client, server: string, state: string): Promise<Measurement[]> {
+  const measurements: Measurement[] = [];
+  const add = async (page: string, query: string, cursor = '') => {
+    const durations = await requests(`${server}/commands?limit=${PAGE}&${query}${cursor}`);
+    const what = `GET /commands?${query}, ${page}, ${state}`;
+    measurements.push(...durationsOf(what, OURS, [durations], ['p99']));
+  };
   for (const [query, where] of FILTERS) {
-    const first = await requests(`${server}/commands?limit=${PAGE}&${query}`);
-    lines.push(`${state}, ${query || 'all'}, first page: ${first}`);
-    if (where === undefined) continue;
-    const deep = await requests(
-      `${server}/commands?limit=${PAGE}&${query}&cursor=${await cursorAfter(client, where, 999)}`,
-    );
-    lines.push(`${state}, ${query || 'all'}, page 1,000: ${deep}`);
+    await add('first page', query);
+    const cursor = where === undefined ? undefined : await cursorAfter(client, where, 999);
+    if (cursor !== undefined) await add('page 1,000', query, `&cursor=${cursor}`);
   }
-  return lines;
+  return measurements;
 }
 
-async function requests(address: string): Promise<string> {
+async function requests(address: string): Promise<number[]> {
   const durations: number[] = [];
   const until = performance.now() + MOST_MS;
   while (durations.length < REQUESTS && (durations.length < FEWEST || performance.now() < until))
     durations.push(await timed(async () => (await fetch(address)).text()));
   // The first one may open connections.
-  return distribution(durations.slice(1));
+  return durations.slice(1);
 }
 
-async function cursorAfter(client: Client, where: string, pages: number): Promise<string> {
+/** Undefined: there are not so many. */
+async function cursorAfter(
+  client: Client,
+  where: string,
+  pages: number,
+): Promise<string | undefined> {
   const { rows } = await client.query<{ createdAt: string; id: string }>(
     `select id, to_char(created_at at time zone 'utc', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') as "createdAt"
      from executor.commands
@@ -77,12 +86,11 @@ async function cursorAfter(client: Client, where: string, pages: number): Promis
      offset ${pages * PAGE - 1}
      limit 1`,
   );
-  if (!rows[0]) throw new Error(`no page 1,000 where ${where}`);
-  return encodeCursor(rows[0]);
+  return rows[0] && encodeCursor(rows[0]);
 }
 
 // The oldest wait, some run, five have failed, the others are done.
-async function fill(client: Client): Promise<void> {
+async function fill(client: Client, commands: number): Promise<void> {
   await client.query(`
     alter table executor.commands set (autovacuum_enabled = false);
     insert into executor.commands (
@@ -111,16 +119,16 @@ async function fill(client: Client): Promise<void> {
     from (
       select
         n,
-        now() - interval '1 day' + n * interval '80 milliseconds' as created_at,
-        case when n % ${COMMANDS / 4} = 7 then 'RARE' when n % 3 = 0 then 'HTTP_GET_JSON' else 'DELAY' end
+        now() - interval '1 day' + n * interval '1 day' / ${commands + 1} as created_at,
+        case when n % ${commands / 4} = 7 then 'RARE' when n % 3 = 0 then 'HTTP_GET_JSON' else 'DELAY' end
           as type,
         case
           when n between 10 and 300 then 'PENDING'
-          when n % ${COMMANDS / 5} = 11 then 'FAILED'
-          when n % ${COMMANDS / 40} = 13 then 'RUNNING'
+          when n % ${commands / 5} = 11 then 'FAILED'
+          when n % ${commands / 40} = 13 then 'RUNNING'
           else 'COMPLETED'
         end::executor.command_status as status
-      from generate_series(1, ${COMMANDS}) as n
+      from generate_series(1, ${commands}) as n
     ) as numbered
     -- What has ended may be of a type that is no more, and needs no lane.
     left join executor.lanes

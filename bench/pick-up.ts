@@ -1,20 +1,22 @@
-// How soon an idle system starts a command: from the arrival of the 201 to the claim's time in the
-// ledger (the same machine's clock), and from submission to the finished row.
+// How soon an idle system of one server and two agents starts what came over REST: from the arrival of the
+// 201 to the claim's time in the ledger (the same machine's clock), and from submission to the finished row.
 
 import { setTimeout as sleep } from 'node:timers/promises';
 import { connect } from '../db/connect.ts';
-import { distribution } from './distribution.ts';
+import type { Context } from './context.ts';
+import { durationsOf, OURS, type Measurement } from './measurement.ts';
 import { startProcess } from './processes.ts';
 
-const COMMANDS = 300;
+const COMMANDS = { full: 300, quick: 60 };
 
-export async function pickUp(url: string): Promise<string[]> {
-  const database = connect(url, { applicationName: 'bench', max: 1 });
-  await using server = await startProcess('server', url);
-  await using _agent1 = await startProcess('agent', url);
-  await using _agent2 = await startProcess('agent', url);
+export async function pickUp(context: Context): Promise<Measurement[]> {
+  await using bench = await context.migrated();
+  const database = connect(bench.url, { applicationName: 'bench', max: 1 });
+  await using server = await startProcess('server', bench.url);
+  await using _agent1 = await startProcess('agent', bench.url);
+  await using _agent2 = await startProcess('agent', bench.url);
   const answeredAt = new Map<string, number>();
-  for (let i = 0; i < COMMANDS; i += 1) {
+  for (let i = 0; i < (context.quick ? COMMANDS.quick : COMMANDS.full); i += 1) {
     const response = await fetch(`${server.ready}/commands`, {
       method: 'POST',
       headers: { 'Content-Type': 'application/json' },
@@ -33,8 +35,10 @@ export async function pickUp(url: string): Promise<string[]> {
     from executor.commands
     where status = 'COMPLETED'`);
   await database.close();
+  const sinceAnswer = rows.map((row) => row.started - (answeredAt.get(row.id) ?? NaN));
+  const inAll = rows.map((row) => row.total);
   return [
-    `from the 201 to the start: ${distribution(rows.map((row) => row.started - answeredAt.get(row.id)!))}`,
-    `from submission to the result: ${distribution(rows.map((row) => row.total))}`,
+    ...durationsOf('over REST, from the 201 to the start', OURS, [sinceAnswer]),
+    ...durationsOf('over REST, from submission to the result', OURS, [inAll]),
   ];
 }

@@ -32,7 +32,11 @@ export async function startProcess(
       stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
     },
   );
-  const [message] = (await once(child, 'message')) as [{ ready: string }];
+  const ended = once(child, 'exit').then(([code]) => {
+    throw new Error(`${main} ended with ${String(code)} before it was ready`);
+  });
+  ended.catch(() => {});
+  const [message] = (await Promise.race([once(child, 'message'), ended])) as [{ ready: string }];
   return {
     ready: message.ready,
     pid: child.pid ?? 0,

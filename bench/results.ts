@@ -1,4 +1,5 @@
-// Keeps what was measured, with what it was measured on.
+// Keeps what was measured, with what it was measured on: a file for each bench. Those of the newest full run
+// are part of the project, and charts are drawn of them; those of quick runs are not.
 
 import { mkdir, writeFile } from 'node:fs/promises';
 import { cpus, totalmem } from 'node:os';
@@ -6,6 +7,24 @@ import { join } from 'node:path';
 import { Client } from 'pg';
 import packageJson from '../package.json' with { type: 'json' };
 import type { Measurement } from './measurement.ts';
+
+export const RESULTS_DIR = join(import.meta.dirname, 'results');
+
+export interface Result extends Surroundings {
+  bench: string;
+  /** When it was saved, ISO 8601. */
+  at: string;
+  quick: boolean;
+  tookS: number;
+  measurements: Measurement[];
+}
+
+/** What figures depend on. */
+interface Surroundings {
+  machine: { cores: number; model: string | undefined; memoryGiB: number };
+  versions: Record<string, string>;
+  postgres: Record<string, string>;
+}
 
 const SETTINGS = [
   'server_version',
@@ -16,16 +35,37 @@ const SETTINGS = [
   'max_connections',
 ];
 
-/** Writes `bench/results/<time>.json`; answers where that is. */
+/** Writes `bench/results/<bench>.json`, or `bench/results/quick/…`; answers where that is. */
 export async function save(
-  measurements: Measurement[],
-  { url, quick }: { url: string; quick?: boolean | undefined },
+  url: string,
+  result: Omit<Result, keyof Surroundings | 'at'>,
 ): Promise<string> {
+  const whole: Result = {
+    ...result,
+    at: new Date().toISOString(),
+    ...(await surroundings(url)),
+  };
+  const dir = result.quick ? join(RESULTS_DIR, 'quick') : RESULTS_DIR;
+  await mkdir(dir, { recursive: true });
+  const file = join(dir, `${result.bench}.json`);
+  await writeFile(file, textOf(whole));
+  return file;
+}
+
+/** JSON with a line for each measurement, so that two runs can be compared by eye. */
+function textOf({ measurements, ...head }: Result): string {
+  const lines = measurements.map((one) => `    ${JSON.stringify(one, sixDigits)}`);
+  const start = JSON.stringify(head, null, 2).slice(0, -'\n}'.length);
+  return `${start},\n  "measurements": [\n${lines.join(',\n')}\n  ]\n}\n`;
+}
+
+function sixDigits(_: string, value: unknown): unknown {
+  return typeof value === 'number' ? Number(value.toPrecision(6)) : value;
+}
+
+async function surroundings(url: string): Promise<Surroundings> {
   const { dependencies, devDependencies } = packageJson;
-  const at = new Date().toISOString();
-  const result = {
-    at,
-    quick: quick ?? false,
+  return {
     machine: {
       cores: cpus().length,
       model: cpus()[0]?.model,
@@ -37,13 +77,7 @@ export async function save(
       'graphile-worker': devDependencies['graphile-worker'],
     },
     postgres: await settings(url),
-    measurements,
   };
-  const dir = join(import.meta.dirname, 'results');
-  await mkdir(dir, { recursive: true });
-  const name = `${at.replaceAll(/[:.]/g, '-')}.json`;
-  await writeFile(join(dir, name), `${JSON.stringify(result, null, 2)}\n`);
-  return `bench/results/${name}`;
 }
 
 async function settings(url: string): Promise<Record<string, string>> {

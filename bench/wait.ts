@@ -2,21 +2,24 @@
 // server and one agent.
 
 import { setTimeout as sleep } from 'node:timers/promises';
-import { distribution, timed } from './distribution.ts';
+import type { Context } from './context.ts';
+import { timed } from './timed.ts';
+import { durationsOf, OURS, type Measurement } from './measurement.ts';
 import { startProcess } from './processes.ts';
 
-const COMMANDS = 300;
+const COMMANDS = { full: 300, quick: 60 };
 
-export async function wait(url: string): Promise<string[]> {
-  await using server = await startProcess('server', url);
-  await using _agent = await startProcess('agent', url);
+export async function wait(context: Context): Promise<Measurement[]> {
+  await using database = await context.migrated();
+  await using server = await startProcess('server', database.url);
+  await using _agent = await startProcess('agent', database.url);
   const durations: number[] = [];
-  for (let i = 0; i < COMMANDS + 10; i += 1) {
+  for (let i = 0; i < (context.quick ? COMMANDS.quick : COMMANDS.full) + 10; i += 1) {
     durations.push(await timed(() => submit(server.ready)));
     await sleep(10 + 20 * Math.random());
   }
   // The first ones open connections.
-  return [`DELAY 0, from the request to its result: ${distribution(durations.slice(10))}`];
+  return durationsOf('over REST, request to result with Prefer: wait', OURS, [durations.slice(10)]);
 }
 
 async function submit(server: string): Promise<void> {

@@ -1,21 +1,18 @@
 // The limit: the row changes of claiming and finishing, as prepared statements in a loop, with no framework,
-// no journal and no agent. The same batch for both.
+// no journal and no agent. In batches as large as our agent's at most, with what it claims ahead.
 
 import { Client } from 'pg';
 import { begin, concurrency, end, url } from './worker.ts';
 
 const CLAIM = `
   with ticket as (
-    select id from bare_tickets
-    where state = 'created'
+    select ctid as place from bare_tickets
     order by priority desc, created_on
     limit $1
     for update skip locked
   ),
   taken as (
-    update bare_tickets t set state = 'active', started_on = now()
-    where id = any (array(select id from ticket))
-    returning t.id
+    delete from bare_tickets t where t.ctid = any (array(select place from ticket)) returning t.id
   )
   update bare_commands c
   set status = 'RUNNING', attempt = attempt + 1, agent_id = 'bare', started_at = now(), updated_at = now()
@@ -23,10 +20,12 @@ const CLAIM = `
   returning id, payload, attempt`;
 
 const FINISH = `
-  with gone as (delete from bare_tickets where id = any ($1::uuid[]))
   update bare_commands
   set status = 'COMPLETED', result = '{"ok": true}', finished_at = now(), updated_at = now()
   where id = any ($1::uuid[])`;
+
+/** See agent/lookahead.ts. */
+const MOST_AHEAD = 200;
 
 const claims = new Client(url);
 const finishes = new Client(url);
@@ -43,7 +42,7 @@ for (;;) {
   const { rows } = await claims.query<{ id: string }>({
     name: 'claim',
     text: CLAIM,
-    values: [concurrency],
+    values: [concurrency + MOST_AHEAD],
   });
   if (rows.length === 0) break;
   begin();

@@ -3,15 +3,15 @@
 
 import Koa from 'koa';
 import { getRawBody } from 'raw-body';
-import { v7 } from 'uuid';
+import { drawId } from '../../server/draw-id.ts';
 
 const app = new Koa();
 app.use(async (ctx) => {
   const body = JSON.parse((await getRawBody(ctx.req)).toString()) as { commands?: unknown[] };
   ctx.status = 201;
   ctx.body = body.commands
-    ? { batchId: v7(), commandIds: body.commands.map(() => v7()) }
-    : { commandId: v7() };
+    ? { batchId: drawId(), commandIds: body.commands.map(() => drawId()) }
+    : { commandId: drawId() };
 });
 const server = app.listen(0, '127.0.0.1', () => {
   const address = server.address();

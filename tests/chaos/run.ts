@@ -6,7 +6,7 @@
 
 import { setTimeout as pause } from 'node:timers/promises';
 import type pg from 'pg';
-import { timed } from '../../bench/distribution.ts';
+import { timed } from '../../bench/timed.ts';
 import { startBalancer } from '../support/balancer.ts';
 import { Fleet } from './fleet.ts';
 import { drawPlan, type Fault, type Scale } from './plan.ts';

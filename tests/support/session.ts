@@ -9,6 +9,7 @@ import {
   release,
   type AttemptKey,
   type BeatAnswer,
+  type GivenBack,
 } from '../../db/agents.ts';
 import { submitCommands } from '../../db/commands.ts';
 import { connect, type Database } from '../../db/connect.ts';
@@ -24,7 +25,7 @@ export interface Session {
   complete(commands: AttemptKey[], result?: unknown): Promise<string[]>;
   fail(commands: AttemptKey[]): Promise<string[]>;
   report(commands: AttemptKey[], outcome: 'failed' | 'timed_out' | 'cancelled'): Promise<string[]>;
-  release(commands: AttemptKey[]): Promise<string[]>;
+  release(commands: GivenBack[]): Promise<string[]>;
   beat(running?: AttemptKey[], settledClaimNo?: number): Promise<BeatAnswer>;
   [Symbol.asyncDispose](): Promise<void>;
 }
