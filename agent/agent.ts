@@ -3,7 +3,9 @@
 //   wake ─▶ claim as many as there are free slots ─▶ execute each ─▶ report ─▶ slot free ─▶ claim …
 //
 // A slot is free when its command was executed; as many again may wait for their report to be
-// acknowledged. When to claim is the claimer's to say.
+// acknowledged. When to claim is the claimer's to say. Where commands take next to no time some are
+// claimed ahead of free slots (Lookahead says how many) and wait in a line: the next claim is on its way
+// while they are executed. To the ledger they run; a process that dies with them has lost them.
 //
 // Between execution and report an outcome is written to the journal. Without a journal that can be
 // written nothing is claimed, and a command that the journal knows as completed is not executed again.
@@ -12,17 +14,18 @@
 // like any other outcome; what it had come to by then stands.
 
 import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises';
-import type { AttemptKey, Report } from '../db/agents.ts';
+import type { AttemptKey, GivenBack, Report } from '../db/agents.ts';
 import type { ClaimedCommand } from '../db/queue.ts';
 import type { Logger } from '../runtime/log.ts';
 import { Attempt } from './attempt.ts';
-import { Claimer } from './claimer.ts';
+import { Claimer, type Demand } from './claimer.ts';
 import type { ExecutorRegistry } from './executors/executor.ts';
 import type { Outcome } from './journal-file.ts';
 import type { Journal } from './journal.ts';
 import type { AgentState } from './lifeline-messages.ts';
 import { ProgressReporter } from './progress-reporter.ts';
 import { Reporter } from './reporter.ts';
+import { Slots } from './slots.ts';
 import type { Transport } from './transports/transport.ts';
 
 export interface AgentOptions {
@@ -41,16 +44,15 @@ export class Agent {
   readonly #transport: Transport;
   readonly #journal: Journal;
   readonly #executors: ExecutorRegistry;
-  readonly #concurrency: number;
   readonly #log: Logger;
   readonly #reporter: Reporter;
   readonly #progress: ProgressReporter;
   readonly #claimer: Claimer;
-  /** The newest attempt of each command that executes or has yet to be acknowledged, by its id. */
+  readonly #slots: Slots;
+  /** The newest attempt of each command that waits, executes or has yet to be acknowledged, by its id. */
   readonly #attempts = new Map<string, Attempt>();
   /** Aborted to be given back: while the ledger has yet to hear so, no beat must call them unstarted. */
   #leaving: Attempt[] = [];
-  #executing = 0;
   #draining = false;
   #whenIdle = Promise.withResolvers<void>();
 
@@ -58,23 +60,29 @@ export class Agent {
     this.#transport = transport;
     this.#journal = journal;
     this.#executors = executors;
-    this.#concurrency = concurrency;
     this.#log = log;
+    this.#slots = new Slots({
+      concurrency,
+      mayClaimAhead: transport.mayClaimAhead,
+      mayBegin: () => journal.isUsable,
+      execute: (attempt) => this.#execute(attempt),
+      onOverdue: (attempts) => void this.#giveUpOn(attempts),
+    });
     const finish = (reports: Report[]) => transport.finish(reports);
     this.#reporter = new Reporter({ journal, finish, log });
     this.#progress = new ProgressReporter((reports) => transport.reportProgress(reports), log);
     this.#claimer = new Claimer({
-      free: () => this.#free(),
+      demand: () => this.#slots.demand(this.#attempts.size),
       canRecord: () => journal.canRecord(),
-      claim: (limit) => transport.claim(limit),
+      claim: (demand) => transport.claim(demand),
       endClaim: () => transport.endClaim(),
       pollIntervalMs: transport.pollIntervalMs,
-      onClaimed: (commands) => this.#take(commands),
+      onClaimed: (commands, demand) => this.#take(commands, demand),
       log,
     });
   }
 
-  /** Work may be waiting: claim, if there is a free slot. */
+  /** Work may be waiting: claim, if there is room. */
   wake(): void {
     this.#claimer.wake();
   }
@@ -97,7 +105,7 @@ export class Agent {
       const running = this.#attempts.get(id);
       if (running?.command.attempt !== attempt) continue;
       this.#log.warn({ commandId: id, attempt }, 'no longer ours: aborting');
-      running.abort('revoked');
+      this.#abort(running, 'revoked');
     }
   }
 
@@ -117,9 +125,10 @@ export class Agent {
   async drain(timeoutMs: number): Promise<boolean> {
     this.#draining = true;
     this.#log.info({ running: this.#attempts.size }, 'draining');
+    const givenBack = this.#giveUpOn(this.#slots.clear());
     this.#settleIdle();
     await Promise.race([
-      Promise.all([this.#whenIdle.promise, this.#claimer.stop()]),
+      Promise.all([this.#whenIdle.promise, this.#claimer.stop(), givenBack]),
       sleep(timeoutMs, undefined, { ref: false }),
     ]);
     const goodbye = await Promise.race([
@@ -131,44 +140,46 @@ export class Agent {
     return goodbye;
   }
 
-  #free(): number {
-    return Math.min(
-      this.#concurrency - this.#executing,
-      2 * this.#concurrency - this.#attempts.size,
-    );
+  async #take(commands: ClaimedCommand[], demand: Demand): Promise<void> {
+    if (this.#draining) return await this.#giveBack(commands.map(unstarted));
+    const attempts = commands.map((command) => this.#admit(command));
+    this.#slots.take(attempts, demand);
   }
 
-  async #take(commands: ClaimedCommand[]): Promise<void> {
-    if (this.#draining) return await this.#giveBack(commands);
-    for (const command of commands) this.#start(command);
-  }
-
-  #start(command: ClaimedCommand): void {
+  #admit(command: ClaimedCommand): Attempt {
     const { id, attempt: number } = command;
     const log = this.#log.child({ commandId: id, attempt: number });
     const transcript = this.#progress.open({ id, attempt: number });
     const attempt = new Attempt(command, transcript, log);
+    const older = this.#attempts.get(id);
     // That it could be claimed anew shows that an attempt of it that still runs here is not ours.
-    this.#attempts.get(id)?.abort('revoked');
+    if (older) this.#abort(older, 'revoked');
     this.#attempts.set(id, attempt);
-    this.#executing += 1;
     if (command.cancelRequested) this.#cancel(attempt);
-    void this.#carryOut(attempt, log);
+    return attempt;
   }
 
   #cancel(attempt: Attempt): void {
-    const { id, attempt: number } = attempt.command;
-    if (attempt.abort('cancelled'))
-      this.#log.info({ commandId: id, attempt: number }, 'to be cancelled: aborting');
+    if (this.#abort(attempt, 'cancelled')) attempt.log.info('to be cancelled: aborting');
   }
 
-  async #carryOut(attempt: Attempt, log: Logger): Promise<void> {
+  /** Answers false when it had ended before. What waits for a slot needs none to end. */
+  #abort(attempt: Attempt, reason: 'cancelled' | 'revoked'): boolean {
+    const aborted = attempt.abort(reason);
+    if (this.#slots.remove(attempt)) void this.#execute(attempt);
+    return aborted;
+  }
+
+  async #execute(attempt: Attempt): Promise<void> {
     const outcome = await attempt.run(this.#executors, this.#journal);
-    this.#executing -= 1;
+    void this.#conclude(attempt, outcome);
+  }
+
+  async #conclude(attempt: Attempt, outcome: Outcome | undefined): Promise<void> {
     this.#claimer.pumpSoon();
     const { id } = attempt.command;
     const said = this.#progress.end(attempt.transcript);
-    if (outcome) await this.#report(outcome, said, attempt, log);
+    if (outcome) await this.#report(outcome, said, attempt);
     // A newer attempt of this command may have taken its place.
     if (this.#attempts.get(id) === attempt) this.#attempts.delete(id);
     this.#claimer.pumpSoon();
@@ -178,8 +189,7 @@ export class Agent {
   async #report(
     outcome: Outcome,
     said: Promise<void>,
-    { command: { type } }: Attempt,
-    log: Logger,
+    { command: { type }, log }: Attempt,
   ): Promise<void> {
     const { report } = outcome;
     try {
@@ -204,7 +214,7 @@ export class Agent {
       const unended = left.filter((attempt) => !attempt.hasOutcome);
       // Once given back they have no say.
       await Promise.all(unended.map(({ transcript }) => this.#progress.end(transcript)));
-      await this.#giveBack(unended.map(({ command }) => command));
+      await this.#giveBack(unended.map(({ command: { id, attempt } }) => ({ id, attempt })));
       // The ledger takes back all that an agent holds when it signs off: its reports go first.
       await this.#whenIdle.promise;
       await this.#transport.signOff();
@@ -215,11 +225,20 @@ export class Agent {
     }
   }
 
-  async #giveBack(commands: AttemptKey[]): Promise<void> {
-    if (commands.length === 0) return;
-    const claims = commands.map(({ id, attempt }) => ({ id, attempt }));
+  async #giveBack(claims: GivenBack[]): Promise<void> {
+    if (claims.length === 0) return;
     await this.#transport.release(claims);
     this.#log.info({ commands: claims.length }, 'released');
+  }
+
+  /** No slot came for these. Should the ledger not hear of it, the next beat tells it the same. */
+  async #giveUpOn(attempts: Attempt[]): Promise<void> {
+    for (const { command } of attempts) this.#attempts.delete(command.id);
+    try {
+      await this.#giveBack(attempts.map(({ command }) => unstarted(command)));
+    } catch (error) {
+      this.#log.warn({ err: error }, 'could not give back what waited for a slot');
+    }
   }
 
   #running(): AttemptKey[] {
@@ -230,4 +249,8 @@ export class Agent {
   #settleIdle(): void {
     if (this.#draining && this.#attempts.size === 0) this.#whenIdle.resolve();
   }
+}
+
+function unstarted({ id, attempt }: AttemptKey): GivenBack {
+  return { id, attempt, started: false };
 }

@@ -21,15 +21,17 @@ export class Attempt {
   readonly command: ClaimedCommand;
   /** What it says while it runs. */
   readonly transcript: Transcript;
-  readonly #log: Logger;
+  /** By performance.now(). */
+  readonly claimedAtMs = performance.now();
+  readonly log: Logger;
   readonly #controller = new AbortController();
-  readonly #aborted = Promise.withResolvers<AbortReason>();
+  readonly #ended = Promise.withResolvers<Executed | AbortReason>();
   #outcome: Outcome | undefined;
 
   constructor(command: ClaimedCommand, transcript: Transcript, log: Logger) {
     this.command = command;
     this.transcript = transcript;
-    this.#log = log;
+    this.log = log;
   }
 
   /** Whether it came to something: from then on it is ours to report, and not to give back. */
@@ -43,7 +45,7 @@ export class Attempt {
    */
   abort(reason: AbortReason): boolean {
     if (this.hasOutcome || this.#controller.signal.aborted) return false;
-    this.#aborted.resolve(reason);
+    this.#ended.resolve(reason);
     this.#controller.abort(new Error(reason));
     return true;
   }
@@ -57,7 +59,7 @@ export class Attempt {
     try {
       this.#outcome = this.#recall(journal) ?? (await this.#execute(executors));
     } catch (error) {
-      this.#log.error({ err: error }, 'cannot tell whether the command was executed before');
+      this.log.error({ err: error }, 'cannot tell whether the command was executed before');
     }
     return this.#outcome;
   }
@@ -66,7 +68,7 @@ export class Attempt {
     const { id, attempt } = this.command;
     const executed = journal.recall(id);
     if (!executed) return undefined;
-    this.#log.info(`Command ${id} already executed (idempotency check)`);
+    this.log.info(`Command ${id} already executed (idempotency check)`);
     const { result, executedAt } = executed;
     return { report: { id, attempt, outcome: 'completed', result }, executedAt };
   }
@@ -85,17 +87,15 @@ export class Attempt {
   async #untilEnded(executors: ExecutorRegistry): Promise<Executed | AbortReason> {
     const { id: commandId, attempt, type, timeoutMs } = this.command;
     const { signal } = this.#controller;
-    if (signal.aborted) return await this.#aborted.promise;
-    this.#log.debug({ type }, 'executing');
+    if (signal.aborted) return await this.#ended.promise;
+    this.log.debug({ type }, 'executing');
     const deadline = setTimeout(
       () => this.abort('timed_out'),
       Math.min(timeoutMs, LONGEST_TIMEOUT_MS),
     );
-    const context = { commandId, attempt, signal, log: this.#log, ...this.transcript.voice };
-    const ended = await Promise.race([
-      runExecutor(executors, this.command, context),
-      this.#aborted.promise,
-    ]);
+    const context = { commandId, attempt, signal, log: this.log, ...this.transcript.voice };
+    void runExecutor(executors, this.command, context).then(this.#ended.resolve);
+    const ended = await this.#ended.promise;
     clearTimeout(deadline);
     return ended;
   }

@@ -1,5 +1,5 @@
 // When the agent claims: when it is woken (NOTIFY, a beat that says work waits, a new connection) and,
-// once the queue gave it all that it asked for, whenever a slot becomes free. It never polls.
+// once the queue gave it all that it asked for, whenever there is room. It never polls.
 //
 // Where claims wait for work (over HTTP) one is always under way while there is a free slot. A slot that
 // becomes free meanwhile is for the next one.
@@ -7,18 +7,25 @@
 import type { ClaimedCommand } from '../db/queue.ts';
 import type { Logger } from '../runtime/log.ts';
 
+/** What to claim. */
+export interface Demand {
+  limit: number;
+  /** How many of these will have to wait for a slot. */
+  ahead: number;
+}
+
 export interface ClaimerOptions {
-  /** How many commands there is room for right now. */
-  free: () => number;
+  /** What there is room for right now; a limit of 0: nothing. */
+  demand: () => Demand;
   /** Whether outcomes can be recorded; asked before each claim. */
   canRecord: () => boolean;
-  claim: (limit: number) => Promise<ClaimedCommand[]>;
+  claim: (demand: Demand) => Promise<ClaimedCommand[]>;
   /** Has a claim that waits for work answer at once. */
   endClaim: () => void;
   /** See Transport. */
   pollIntervalMs: number | undefined;
   /** Takes what was claimed; another claim waits until that is done. */
-  onClaimed: (commands: ClaimedCommand[]) => Promise<void>;
+  onClaimed: (commands: ClaimedCommand[], demand: Demand) => Promise<void>;
   log: Logger;
 }
 
@@ -43,7 +50,7 @@ export class Claimer {
     this.#options = options;
   }
 
-  /** Work may be waiting: claim, if there is a free slot. */
+  /** Work may be waiting: claim, if there is room. */
   wake(): void {
     this.#moreMayWait = true;
     this.#pump();
@@ -74,27 +81,26 @@ export class Claimer {
   }
 
   #pump(): void {
-    const { free, canRecord } = this.#options;
-    if (this.#claiming || this.#stopped || !this.#moreMayWait || free() < 1) return;
-    if (!canRecord()) return;
-    this.#claiming = this.#claim().finally(() => {
+    const { demand, canRecord } = this.#options;
+    if (this.#claiming || this.#stopped || !this.#moreMayWait) return;
+    const wanted = demand();
+    if (wanted.limit < 1 || !canRecord()) return;
+    this.#claiming = this.#claim(wanted).finally(() => {
       this.#claiming = undefined;
       this.#cancelled.clear();
       this.#pump();
     });
   }
 
-  async #claim(): Promise<void> {
-    const { free, claim, onClaimed } = this.#options;
-    const limit = free();
+  async #claim(demand: Demand): Promise<void> {
+    const { claim, onClaimed } = this.#options;
     const askedAtMs = performance.now();
     this.#moreMayWait = false;
     try {
-      const commands = await claim(limit);
+      const commands = await claim(demand);
       this.#failed = false;
-      this.#plan(commands.length, limit, performance.now() - askedAtMs);
-      if (this.#mayStart(commands))
-        await onClaimed(commands.map((command) => this.#withRequest(command)));
+      this.#plan(commands.length, demand, performance.now() - askedAtMs);
+      if (this.#mayStart(commands)) await onClaimed(this.#withRequests(commands), demand);
     } catch (error) {
       this.#complain(error);
       // The next beat says whether work waits, and whether a claim's reply was lost.
@@ -110,9 +116,10 @@ export class Claimer {
     return false;
   }
 
-  #plan(claimed: number, limit: number, tookMs: number): void {
+  #plan(claimed: number, { limit, ahead }: Demand, tookMs: number): void {
     const { pollIntervalMs } = this.#options;
-    if (pollIntervalMs === undefined) this.#moreMayWait ||= claimed === limit;
+    // Of what may not wait for a slot, nothing was claimed ahead.
+    if (pollIntervalMs === undefined) this.#moreMayWait ||= claimed >= limit - ahead;
     else if (claimed > 0 || tookMs >= LEAST_WAITED_MS) this.#moreMayWait = true;
     else this.#claimLater();
   }
@@ -133,7 +140,10 @@ export class Claimer {
     this.#failed = true;
   }
 
-  #withRequest(command: ClaimedCommand): ClaimedCommand {
-    return this.#cancelled.has(command.id) ? { ...command, cancelRequested: true } : command;
+  #withRequests(commands: ClaimedCommand[]): ClaimedCommand[] {
+    if (this.#cancelled.size === 0) return commands;
+    return commands.map((command) =>
+      this.#cancelled.has(command.id) ? { ...command, cancelRequested: true } : command,
+    );
   }
 }

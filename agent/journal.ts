@@ -4,10 +4,10 @@
 // meanwhile: for well under a millisecond as a rule, for longer when the disk is busy; the lifeline
 // beats in a thread of its own.
 //
-// A journal that cannot be written, or has no space, keeps the agent from claiming, and from nothing else:
-// what runs goes on, and what it comes to is reported unrecorded. Every beat tries whether it can be
-// written again. (Space is looked at before each claim; another failure shows at the first write, when
-// one more claim may be on its way.)
+// A journal that cannot be written, or has no space, keeps the agent from claiming and from beginning, and
+// from nothing else: what runs goes on, and what it comes to is reported unrecorded. Every beat tries
+// whether it can be written again. (Space is looked at before each claim; another failure shows at the first
+// write, when one more claim may be on its way.)
 
 import { Batcher } from '../db/batcher.ts';
 import type { Logger } from '../runtime/log.ts';
@@ -39,9 +39,14 @@ export class Journal {
     this.#attempt(() => file.probe());
   }
 
+  /** Whether the last that was heard of it is good. */
+  get isUsable(): boolean {
+    return this.#state === 'usable';
+  }
+
   /** Whether outcomes can be recorded, as far as can be told: to be asked before each claim. */
   canRecord(): boolean {
-    return this.#state === 'usable' && this.#attempt(() => this.#file.requireSpace());
+    return this.isUsable && this.#attempt(() => this.#file.requireSpace());
   }
 
   /** Resolves when the outcome is on disk, or cannot be brought there. Never rejects. */

@@ -35,6 +35,11 @@ export interface AttemptKey {
   attempt: number;
 }
 
+/** An attempt that is given back. `started: false`: it only waited for a slot, and nothing was done. */
+export interface GivenBack extends AttemptKey {
+  started?: boolean;
+}
+
 /** Why an attempt failed, as the ledger keeps it. */
 export interface CommandError {
   code: string;
@@ -108,7 +113,7 @@ export async function finish(
 export async function release(
   database: Queryable,
   session: string,
-  claims: AttemptKey[],
+  claims: GivenBack[],
 ): Promise<Answer[]> {
   const { rows } = await database.query('select answer from executor.release($1, $2)', [
     session,

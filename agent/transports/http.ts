@@ -5,7 +5,7 @@ import { z } from 'zod';
 import type {
   AgentInfo,
   Answer,
-  AttemptKey,
+  GivenBack,
   Identity,
   ProgressAnswer,
   ProgressReport,
@@ -14,6 +14,7 @@ import type {
 import type { CommandTypeDefinition } from '../../db/command-types.ts';
 import { StartupError } from '../../db/errors.ts';
 import type { ClaimedCommand } from '../../db/queue.ts';
+import type { Demand } from '../claimer.ts';
 import { HttpClient, ServerError } from './http-client.ts';
 import type { Transport } from './transport.ts';
 
@@ -54,6 +55,7 @@ export interface Registration extends Identity, AgentInfo {
 }
 
 export class HttpTransport implements Transport {
+  readonly mayClaimAhead = false;
   readonly pollIntervalMs: number;
   readonly #identity: Identity;
   readonly #client: HttpClient;
@@ -82,7 +84,7 @@ export class HttpTransport implements Transport {
     }
   }
 
-  async claim(limit: number): Promise<ClaimedCommand[]> {
+  async claim({ limit }: Demand): Promise<ClaimedCommand[]> {
     const claimNo = ++this.#claimNo;
     const { signal } = (this.#waiting = new AbortController());
     const wanted = { claimNo, limit: Math.min(limit, MOST_CLAIMED), wait: WAIT_S };
@@ -119,7 +121,8 @@ export class HttpTransport implements Transport {
     });
   }
 
-  async release(claims: AttemptKey[]): Promise<Answer[]> {
+  async release(given: GivenBack[]): Promise<Answer[]> {
+    const claims = given.map(({ id, attempt }) => ({ id, attempt }));
     return await inPieces(claims, async (piece) => {
       const answer = await this.#post(this.#mine('release'), this.#with({ claims: piece }));
       return Answers.parse(answer).answers;

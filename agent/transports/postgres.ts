@@ -9,7 +9,7 @@ import {
   signOff,
   type AgentInfo,
   type Answer,
-  type AttemptKey,
+  type GivenBack,
   type Identity,
   type ProgressAnswer,
   type ProgressReport,
@@ -20,10 +20,12 @@ import { publishTypes, type CommandTypeDefinition } from '../../db/command-types
 import { connect, type Database } from '../../db/connect.ts';
 import { claim, type ClaimedCommand } from '../../db/queue.ts';
 import type { Logger } from '../../runtime/log.ts';
+import type { Demand } from '../claimer.ts';
 import type { Transport } from './transport.ts';
 
 export class PostgresTransport implements Transport {
   readonly pollIntervalMs = undefined;
+  readonly mayClaimAhead = true;
   readonly #identity: Identity;
   readonly #claims: Database;
   readonly #reports: Database;
@@ -48,15 +50,15 @@ export class PostgresTransport implements Transport {
     return await registerAgent(this.#reports.pool, this.#identity, info);
   }
 
-  async claim(limit: number): Promise<ClaimedCommand[]> {
+  async claim(demand: Demand): Promise<ClaimedCommand[]> {
     if (!this.#subscription) throw new Error('claim before register');
     const claimNo = ++this.#claimNo;
     try {
       return await claim(this.#claims.pool, {
         ...this.#identity,
         ...this.#subscription,
+        ...demand,
         claimNo,
-        limit,
       });
     } finally {
       // Also when the reply was lost: the next beat then tells the ledger that nothing of this claim
@@ -76,7 +78,7 @@ export class PostgresTransport implements Transport {
     return reportProgress(this.#reports.pool, this.#identity.session, reports);
   }
 
-  release(claims: AttemptKey[]): Promise<Answer[]> {
+  release(claims: GivenBack[]): Promise<Answer[]> {
     return release(this.#reports.pool, this.#identity.session, claims);
   }
 

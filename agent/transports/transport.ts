@@ -3,13 +3,14 @@
 import type {
   AgentInfo,
   Answer,
-  AttemptKey,
+  GivenBack,
   ProgressAnswer,
   ProgressReport,
   Report,
 } from '../../db/agents.ts';
 import type { CommandTypeDefinition } from '../../db/command-types.ts';
 import type { ClaimedCommand } from '../../db/queue.ts';
+import type { Demand } from '../claimer.ts';
 
 export interface Transport {
   /**
@@ -24,15 +25,20 @@ export interface Transport {
    * it follows in about so many ms. undefined: claims answer at once, and the lifeline says when to claim.
    */
   readonly pollIntervalMs: number | undefined;
-  /** Claims at most `limit` ready commands. One claim at a time. */
-  claim(limit: number): Promise<ClaimedCommand[]>;
+  /** Whether what is claimed may wait for a slot: see Lookahead. */
+  readonly mayClaimAhead: boolean;
+  /**
+   * Claims at most `limit` ready commands, of which `ahead` will have to wait for a slot; answers them in the
+   * order in which to begin. One claim at a time.
+   */
+  claim(demand: Demand): Promise<ClaimedCommand[]>;
   /** Has a claim that waits answer at once that there is nothing. */
   endClaim(): void;
   /** Of this session, or of an earlier one of this agent. Answers in order; all or nothing when it throws. */
   finish(reports: Report[], session?: string): Promise<Answer[]>;
   /** Says how far attempts are, each at most once; answers in order; all or nothing when it throws. */
   reportProgress(reports: ProgressReport[]): Promise<ProgressAnswer[]>;
-  release(claims: AttemptKey[]): Promise<Answer[]>;
+  release(claims: GivenBack[]): Promise<Answer[]>;
   signOff(): Promise<void>;
   close(): Promise<void>;
 }

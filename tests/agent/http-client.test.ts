@@ -170,9 +170,9 @@ describe('a report', () => {
 function startClaiming(url: string, pollIntervalMs: number) {
   const transport = new HttpTransport(url, identity, pollIntervalMs);
   const claimer = new Claimer({
-    free: () => 5,
+    demand: () => ({ limit: 5, ahead: 0 }),
     canRecord: () => true,
-    claim: (limit) => transport.claim(limit),
+    claim: (demand) => transport.claim(demand),
     endClaim: () => transport.endClaim(),
     pollIntervalMs,
     onClaimed: () => Promise.resolve(),

@@ -21,6 +21,7 @@ function transportOf(commands: ClaimedCommand[], told: unknown[]): Transport {
   return {
     settledClaimNo: 1,
     pollIntervalMs: undefined,
+    mayClaimAhead: false,
     endClaim: () => {},
     register: () => Promise.resolve(0),
     claim: () => Promise.resolve(commands.splice(0)),

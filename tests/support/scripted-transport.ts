@@ -34,6 +34,7 @@ export async function scriptAgent(
     transport: {
       settledClaimNo: 0,
       pollIntervalMs: undefined,
+      mayClaimAhead: false,
       endClaim: () => {},
       register: () => Promise.resolve(0),
       claim: () => Promise.resolve([]),
