@@ -208,9 +208,21 @@ export const progressBody = z.strictObject(
   'expected an object with session and reports',
 );
 
+const givenBack = z.strictObject(
+  {
+    id: commandId,
+    attempt,
+    started: z.boolean('expected true or false').exactOptional().meta({
+      description:
+        'false: nothing of it was done, so that it may be repeated whatever its delivery.',
+    }),
+  },
+  'expected an object with id, attempt',
+);
+
 /** `POST /agents/:id/release`. */
 export const releaseBody = z.strictObject(
-  { session, claims: list(attemptKey, 'attempts', 1, 10 * MOST_ITEMS) },
+  { session, claims: list(givenBack, 'attempts', 1, 10 * MOST_ITEMS) },
   'expected an object with session and claims',
 );
 

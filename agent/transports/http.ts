@@ -121,8 +121,7 @@ export class HttpTransport implements Transport {
     });
   }
 
-  async release(given: GivenBack[]): Promise<Answer[]> {
-    const claims = given.map(({ id, attempt }) => ({ id, attempt }));
+  async release(claims: GivenBack[]): Promise<Answer[]> {
     return await inPieces(claims, async (piece) => {
       const answer = await this.#post(this.#mine('release'), this.#with({ claims: piece }));
       return Answers.parse(answer).answers;

@@ -53,6 +53,7 @@ test.each<[string, string, object, string]>([
   ['attempt 0', 'beat', { running: [{ ...ONE, attempt: 0 }] }, '#/running/0/attempt'],
   ['attempt 2^31', 'release', { claims: [{ ...ONE, attempt: 2 ** 31 }] }, '#/claims/0/attempt'],
   ['no claims', 'release', { claims: [] }, '#/claims'],
+  ['started in words', 'release', { claims: [{ ...ONE, started: 'no' }] }, '#/claims/0/started'],
   ['an id that is none', 'release', { claims: [{ ...ONE, id: "'" }] }, '#/claims/0/id'],
   ['an attempt twice', 'results', { reports: [FAILED, FAILED] }, '#/reports/1'],
   ['one twice in capitals', 'progress', { reports: [ONE, IN_CAPITALS] }, '#/reports/1'],

@@ -91,6 +91,24 @@ describe('agents with a session', () => {
     expect(await agent.claim()).toMatchObject({ status: 404, body: { code: 'unknown_agent' } });
   });
 
+  test('gives back what it has not started, which may then be repeated whatever its delivery', async () => {
+    const agent = await sessionClient(url);
+    const ids = await Promise.all(
+      [1, 2].map(async () => {
+        const command = { type: 'DELAY', payload: { ms: 0 }, delivery: 'at_most_once' };
+        return ((await (await post(url(), command)).json()) as { commandId: string }).commandId;
+      }),
+    );
+    await agent.claim({ limit: 2 });
+    const [untouched, touched] = ids.map((id) => ({ id, attempt: 1 }));
+    const claims = [{ ...untouched, started: false }, touched];
+    expect((await agent.say('release', { claims })).body).toEqual({
+      answers: ['accepted', 'accepted'],
+    });
+    expect(await row(database(), ids[0])).toMatchObject({ status: 'PENDING', losses: 0 });
+    expect(await row(database(), ids[1])).toMatchObject({ status: 'FAILED' });
+  });
+
   test('a newer session supersedes the older', async () => {
     const older = await sessionClient(url, { agentId: 'same' });
     const id = await delay();
