@@ -49,7 +49,7 @@ async function killBeforeReport(agentId: string, onRequest: () => void): Promise
   const holder = new Client(database().url);
   await holder.connect();
   await holder.query('begin');
-  await holder.query('select from executor_queue.job where id = $1 for update', [id]);
+  await holder.query('select from executor.commands where id = $1 for update', [id]);
   gate.resolve();
   await killWhileItWaits(agent);
   await holder.end();

@@ -48,6 +48,10 @@ beforeAll(async () => {
   await submitMany(BACKLOG, () => ({ priority: -1 }));
   await submitMany(BACKLOG, (i) => ({ delayMs: 3_600_000, concurrencyKey: `deferred ${i}` }));
   for (let i = 0; i < 3; i += 1) await pool().query('call executor.tick(null)');
+  // Thousands of keys were contended for a while. Truncated: whoever looks at this database just now (an
+  // autovacuum worker) would keep scans from marking what is left of them as dead.
+  expect((await pool().query('select from executor.contended_keys limit 1')).rowCount).toBe(0);
+  await pool().query('truncate executor.contended_keys');
 }, 120_000);
 
 async function submitMany(
