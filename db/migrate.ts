@@ -63,7 +63,8 @@ async function bringUpToDate(client: Client, options: MigrateOptions): Promise<v
   }
 }
 
-const BOOKS = `
+/** Where migrations and definitions are noted down. */
+export const BOOKS = `
   set local client_min_messages = warning;
   create schema if not exists executor;
   comment on schema executor is

@@ -4,6 +4,7 @@ delete from executor_queue.job where state = 'active';
 
 -- A ticket is in a lane of executor.lanes, and harmless in any other. Looking its lane up once more took a
 -- tenth of the time that a submission takes, and shared a lock on one row among all who submit.
+set constraints all immediate; -- An upgrade that has just moved tickets into lanes has them still to check.
 alter table executor_queue.job_common
   drop constraint if exists q_fkey,
   drop constraint if exists dlq_fkey;

@@ -4,8 +4,9 @@ import { expect, onTestFinished, test } from 'vitest';
 import { commandTypes } from '../../agent/executors/registry.ts';
 import { checkDatabase } from '../../db/check.ts';
 import { connect } from '../../db/connect.ts';
-import { readDefinitions } from '../../db/definitions.ts';
-import { migrate } from '../../db/migrate.ts';
+import { readDefinitions, readMigrations } from '../../db/definitions.ts';
+import { BOOKS, migrate } from '../../db/migrate.ts';
+import { installQueue } from '../../db/queue.ts';
 import { createDatabase } from '../support/database.ts';
 
 const types = commandTypes();
@@ -73,6 +74,42 @@ test('a function that changed is applied again', async () => {
       .map(({ name }) => name)
       .toSorted(),
   );
+});
+
+test('what waits and what runs in a database from before there were lanes is taken along', async () => {
+  const database = await emptyDatabase();
+  const client = await database.pool.connect();
+  await installQueue(client);
+  await client.query(BOOKS);
+  for (const { id, name, checksum, text } of readMigrations().filter((one) => one.id <= 3)) {
+    await client.query(text);
+    await client.query('insert into executor.migrations (id, name, checksum) values ($1, $2, $3)', [
+      id,
+      name,
+      checksum,
+    ]);
+  }
+  await client.query(`
+    insert into executor.command_types values ('DELAY', 'Waits.', '{}', '{}', '1 min');
+    insert into executor.commands (id, type, status, payload, timeout, created_at, updated_at)
+    select gen_random_uuid(), 'DELAY', 'PENDING', '{"ms": 0}', '1 min', now(), now()
+    from generate_series(1, 2);
+    insert into executor_queue.job (id, name) select id, queue from executor.commands;
+    with one as (update executor_queue.job set state = 'active'
+      where id = (select id from executor.commands limit 1) returning id)
+    update executor.commands set status = 'RUNNING', attempt = 1, agent_id = 'a',
+      session = gen_random_uuid(), claim_no = 1, started_at = now(), deadline_at = now()
+    where id = (select id from one)`);
+  client.release();
+  await migrate(database.url, { types });
+  const { rows } = await database.pool.query(`
+    select c.status, t.state::text as ticket
+    from executor.commands c left join executor_queue.job t on t.id = c.id and t.name = c.lane
+    order by 1`);
+  expect(rows).toEqual([
+    { status: 'PENDING', ticket: 'created' },
+    { status: 'RUNNING', ticket: null },
+  ]);
 });
 
 test('a database that is newer than the code is refused and left alone', async () => {
