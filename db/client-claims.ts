@@ -6,6 +6,7 @@ import type { Answer, AttemptKey, Queryable, Report, Subscription } from './agen
 import type { Command } from './command-json.ts';
 import { readCommands } from './command-list.ts';
 import type { Database } from './connect.ts';
+import { queryPrepared } from './prepared.ts';
 
 /** What an agent asks for; see sql/functions/claim_many.sql. */
 export interface ClaimRequest extends Partial<Subscription> {
@@ -49,9 +50,8 @@ export async function claimMany(
   { pool, kysely }: Database,
   requests: ClaimRequest[],
 ): Promise<ClaimAnswer[]> {
-  const { rows } = await pool.query('select * from executor.claim_many($1) order by ordinal', [
-    JSON.stringify(requests),
-  ]);
+  const text = 'select * from executor.claim_many($1) order by ordinal';
+  const rows = await queryPrepared(pool, 'claim_many', text, [JSON.stringify(requests)]);
   const answers = z.array(Row).parse(rows);
   const claimed = answers.flatMap(({ commands }) => commands);
   const versions = claimed.length > 0 ? await readCommands(kysely, claimed.map(idOf)) : [];
@@ -114,10 +114,9 @@ type WithoutAttempt<R> = R extends Report ? Omit<R, 'attempt'> : never;
 
 /** Reports a batch of outcomes; answers in order. All or nothing when it throws. */
 export async function finishForClients(pool: pg.Pool, reports: ClientReport[]): Promise<Answer[]> {
-  const { rows } = await pool.query<{ answer: Answer }>(
-    'select answer from executor.finish_for_clients($1)',
-    [JSON.stringify(reports)],
-  );
+  const text = 'select answer from executor.finish_for_clients($1)';
+  const values = [JSON.stringify(reports)];
+  const rows = await queryPrepared<{ answer: Answer }>(pool, 'finish_for_clients', text, values);
   return rows.map(({ answer }) => answer);
 }
 

@@ -3,6 +3,7 @@
 import type pg from 'pg';
 import type { Delivery } from './command-json.ts';
 import { CommandRefusedError, translate } from './errors.ts';
+import { queryPrepared } from './prepared.ts';
 
 /** How to treat a command; what is left out has the ledger's default. */
 export interface CommandOptions {
@@ -68,9 +69,8 @@ export async function submitCommands(pool: pg.Pool, batch: NewCommand[]): Promis
  */
 export async function submitTogether(pool: pg.Pool, batch: NewCommand[]): Promise<string[]> {
   try {
-    const { rows } = await pool.query<{ id: string }>('select executor.submit($1) as id', [
-      JSON.stringify(batch),
-    ]);
+    const text = 'select executor.submit($1) as id';
+    const rows = await queryPrepared<{ id: string }>(pool, 'submit', text, [JSON.stringify(batch)]);
     return rows.map(({ id }) => id);
   } catch (error) {
     throw translate(error);

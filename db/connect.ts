@@ -4,6 +4,7 @@ import { Kysely, PostgresDialect } from 'kysely';
 import { Pool } from 'pg';
 import type { Logger } from '../runtime/log.ts';
 import { clientConfig } from './client-config.ts';
+import { noteWhetherDirect } from './prepared.ts';
 import type { DB } from './schema.ts';
 
 export interface Database {
@@ -32,6 +33,9 @@ export function connect(url: string, options: ConnectOptions): Database {
     max: options.max,
     idleTimeoutMillis: options.idleTimeoutMs ?? 0,
     query_timeout: QUERY_TIMEOUT_MS,
+    // Its types do not know that the pool waits for it.
+    // oxlint-disable-next-line typescript/no-misused-promises
+    onConnect: noteWhetherDirect,
   });
   pool.on('error', (error) => options.log?.debug({ err: error }, 'an idle connection was lost'));
   // One that breaks in use says so twice: to its query, and as an event, which ends the process when nobody

@@ -11,6 +11,8 @@ export type ExecutorCommandStatus = "BLOCKED" | "CANCELLED" | "COMPLETED" | "FAI
 
 export type ExecutorDelivery = "at_least_once" | "at_most_once";
 
+export type ExecutorQueueJobState = "active" | "cancelled" | "completed" | "created" | "failed" | "retry";
+
 export type Generated<T> = T extends ColumnType<infer S, infer I, infer U>
   ? ColumnType<S, I | undefined, U>
   : ColumnType<T, T | undefined, T>;
@@ -606,6 +608,19 @@ export interface ExecutorSettings {
   unlocked_grace: Generated<string>;
 }
 
+export interface ExecutorTickets {
+  expire_seconds: Generated<number | null>;
+  id: string | null;
+  keep_until: Generated<Timestamp | null>;
+  lane: string | null;
+  policy: Generated<string | null>;
+  priority: number | null;
+  ready_at: Timestamp | null;
+  retry_limit: Generated<number | null>;
+  start_after: Generated<Timestamp | null>;
+  state: Generated<ExecutorQueueJobState | null>;
+}
+
 export interface ExecutorWatchers {
   /**
    * A server process, as it named itself.
@@ -639,5 +654,6 @@ export interface DB {
   "executor.queue_states": ExecutorQueueStates;
   "executor.queues": ExecutorQueues;
   "executor.settings": ExecutorSettings;
+  "executor.tickets": ExecutorTickets;
   "executor.watchers": ExecutorWatchers;
 }

@@ -4,6 +4,8 @@
 -- before a retry has kept it.
 --
 -- Whatever another session has locked is left for the next time.
+--
+-- Lock order: lanes, then commands. Who makes a lane may go on to wait for a command.
 create or replace function executor.promote(p_limit integer default 1000)
 returns integer
 language plpgsql
@@ -21,6 +23,7 @@ declare
   v_ready uuid[];
   v_blocked text[];
 begin
+  perform executor.make_homes(v_now, p_limit);
   with due as (
     select c.id
     from executor.commands c

@@ -1,7 +1,8 @@
 -- Retries like to go home: one that has just become ready is offered to the agent that ran it, if that one
 -- lives, takes such commands and has a free slot; a second later to everybody (see send_on()).
 --
--- The caller has made these commands PENDING, and is going to write their tickets.
+-- The caller has made these commands PENDING, and is going to write their tickets. It has made the lanes
+-- (make_homes()) before it locked any: a retry whose lane home is not there goes to everybody.
 create or replace function executor.send_home(p_ids uuid[])
 returns void
 language plpgsql
@@ -54,6 +55,11 @@ begin
         and c.type = any (a.types)
     ) as retry
     where retry.place <= retry.free
+      and exists (
+        select
+        from executor.lanes l
+        where l.queue = retry.queue and l.type = retry.type and l.agent_id = retry.agent_id
+      )
     order by retry.queue, retry.type, retry.agent_id
   loop
     update executor.commands

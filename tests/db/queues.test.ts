@@ -5,6 +5,7 @@ import { v7 } from 'uuid';
 import { beforeEach, describe, expect, test, vi } from 'vitest';
 import type { AttemptKey } from '../../db/agents.ts';
 import { claim } from '../../db/queue.ts';
+import { expectWaiting, openTransaction } from '../support/batches.ts';
 import { emptyLedger, useDatabase } from '../support/database.ts';
 import { listen } from '../support/listen.ts';
 import { row, startSession, type Session } from '../support/session.ts';
@@ -320,6 +321,27 @@ describe('a retry', () => {
     await query('select executor.promote()');
     expect(await other.claim()).toMatchObject([{ id }]);
   });
+});
+
+test('a retry whose lane home is just being made does not deadlock with a repeated submission', async () => {
+  await using home = await startSession(database());
+  const id = await submit('DELAY', { backoff: { initialMs: 0 } });
+  await finishReports(home, await home.claim());
+  await query(`update executor.commands set run_at = now() where status = 'SCHEDULED'`);
+  const { pool } = database();
+  await using psql = await openTransaction(pool);
+  const submitAlso = (again: object) =>
+    psql.client.query('select executor.submit($1)', [
+      JSON.stringify([{ type: 'DELAY', payload: { ms: 0 }, ...again }]),
+    ]);
+  await submitAlso({ id: v7(), target: { agentId: home.agentId } });
+  const promoted = query('select executor.promote() as promoted');
+  await expectWaiting(pool);
+  // Whatever is inserted again waits for who is changing it.
+  await submitAlso({ id });
+  await psql.commit();
+  expect(await promoted).toEqual([{ promoted: 1 }]);
+  expect(await home.claim()).toMatchObject([{ id }, {}]);
 });
 
 test('an agent that is asked to drain claims nothing until it is resumed', async () => {

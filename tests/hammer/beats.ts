@@ -17,7 +17,7 @@ export async function beatOnce(life: Life): Promise<void> {
   const answer = await guard(stage.record, 'beat', () => beat(life.lifeline, life, state));
   if (life.over) return;
   if (answer?.superseded) return life.crash('superseded');
-  for (const key of revoked(life, answer?.revoked ?? [])) {
+  for (const key of revoked(life, state.running, answer?.revoked ?? [])) {
     stage.record.note(key.slice(0, 36), `${key} is revoked`);
     // Half of the executors do not listen: their reports come all the same.
     if (stage.random.chance(0.5)) life.running.delete(key);
@@ -49,6 +49,9 @@ async function contradict(life: Life, running: AttemptKey[]): Promise<void> {
   });
 }
 
-function revoked(life: Life, ids: string[]): string[] {
-  return [...life.running].filter(([, { id }]) => ids.includes(id)).map(([key]) => key);
+/** Of what the beat told of: since then it may have claimed the same command anew. */
+function revoked(life: Life, told: AttemptKey[], ids: string[]): string[] {
+  return [...life.running]
+    .filter(([, attempt]) => told.includes(attempt) && ids.includes(attempt.id))
+    .map(([key]) => key);
 }
