@@ -25,6 +25,7 @@ import type { Journal } from './journal.ts';
 import type { AgentState } from './lifeline-messages.ts';
 import { ProgressReporter } from './progress-reporter.ts';
 import { Reporter } from './reporter.ts';
+import { Roster } from './roster.ts';
 import { Slots } from './slots.ts';
 import type { Transport } from './transports/transport.ts';
 
@@ -49,8 +50,8 @@ export class Agent {
   readonly #progress: ProgressReporter;
   readonly #claimer: Claimer;
   readonly #slots: Slots;
-  /** The newest attempt of each command that waits, executes or has yet to be acknowledged, by its id. */
-  readonly #attempts = new Map<string, Attempt>();
+  /** The newest attempt of each command that waits, executes or has yet to be acknowledged. */
+  readonly #attempts = new Roster();
   /** Aborted to be given back: while the ledger has yet to hear so, no beat must call them unstarted. */
   #leaving: Attempt[] = [];
   #draining = false;
@@ -154,7 +155,7 @@ export class Agent {
     const older = this.#attempts.get(id);
     // That it could be claimed anew shows that an attempt of it that still runs here is not ours.
     if (older) this.#abort(older, 'revoked');
-    this.#attempts.set(id, attempt);
+    this.#attempts.add(attempt);
     if (command.cancelRequested) this.#cancel(attempt);
     return attempt;
   }
@@ -177,11 +178,9 @@ export class Agent {
 
   async #conclude(attempt: Attempt, outcome: Outcome | undefined): Promise<void> {
     this.#claimer.pumpSoon();
-    const { id } = attempt.command;
     const said = this.#progress.end(attempt.transcript);
     if (outcome) await this.#report(outcome, said, attempt);
-    // A newer attempt of this command may have taken its place.
-    if (this.#attempts.get(id) === attempt) this.#attempts.delete(id);
+    this.#attempts.remove(attempt);
     this.#claimer.pumpSoon();
     this.#settleIdle();
   }
@@ -206,7 +205,7 @@ export class Agent {
   async #sayGoodbye(): Promise<boolean> {
     try {
       await this.#claimer.stop();
-      const left = [...this.#attempts.values()];
+      const left = this.#attempts.all();
       this.#leaving = left;
       for (const attempt of left) attempt.abort('released');
       // What ended at the same moment has an outcome too: it is to be reported, not given back.
@@ -233,7 +232,7 @@ export class Agent {
 
   /** No slot came for these. Should the ledger not hear of it, the next beat tells it the same. */
   async #giveUpOn(attempts: Attempt[]): Promise<void> {
-    for (const { command } of attempts) this.#attempts.delete(command.id);
+    for (const attempt of attempts) this.#attempts.remove(attempt);
     try {
       await this.#giveBack(attempts.map(({ command }) => unstarted(command)));
     } catch (error) {
@@ -242,7 +241,7 @@ export class Agent {
   }
 
   #running(): AttemptKey[] {
-    const attempts = new Set([...this.#attempts.values(), ...this.#leaving]);
+    const attempts = new Set([...this.#attempts.all(), ...this.#leaving]);
     return Array.from(attempts, ({ command: { id, attempt } }) => ({ id, attempt }));
   }
 

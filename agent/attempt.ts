@@ -26,6 +26,7 @@ export class Attempt {
   readonly log: Logger;
   readonly #controller = new AbortController();
   readonly #ended = Promise.withResolvers<Executed | AbortReason>();
+  #deadline: NodeJS.Timeout | undefined;
   #outcome: Outcome | undefined;
 
   constructor(command: ClaimedCommand, transcript: Transcript, log: Logger) {
@@ -57,10 +58,11 @@ export class Attempt {
    */
   async run(executors: ExecutorRegistry, journal: Journal): Promise<Outcome | undefined> {
     try {
-      this.#outcome = this.#recall(journal) ?? (await this.#execute(executors));
+      this.#outcome = this.#recall(journal) ?? this.#toOutcome(await this.#untilEnded(executors));
     } catch (error) {
       this.log.error({ err: error }, 'cannot tell whether the command was executed before');
     }
+    clearTimeout(this.#deadline);
     return this.#outcome;
   }
 
@@ -73,31 +75,28 @@ export class Attempt {
     return { report: { id, attempt, outcome: 'completed', result }, executedAt };
   }
 
-  async #execute(executors: ExecutorRegistry): Promise<Outcome | undefined> {
-    const { id, attempt } = this.command;
-    const ended = await this.#untilEnded(executors);
-    const executedAt = Date.now();
-    if (ended === 'revoked' || ended === 'released') return undefined;
-    if (typeof ended !== 'string') return { report: { id, attempt, ...ended }, executedAt };
-    const error = { code: ended, ...this.#explain(ended) };
-    return { report: { id, attempt, outcome: ended, error }, executedAt };
-  }
-
-  /** Answers what the executor came to, or what came before. */
-  async #untilEnded(executors: ExecutorRegistry): Promise<Executed | AbortReason> {
+  /** Begins, and answers what the executor comes to, or what comes before. */
+  #untilEnded(executors: ExecutorRegistry): Promise<Executed | AbortReason> {
     const { id: commandId, attempt, type, timeoutMs } = this.command;
     const { signal } = this.#controller;
-    if (signal.aborted) return await this.#ended.promise;
+    if (signal.aborted) return this.#ended.promise;
     this.log.debug({ type }, 'executing');
-    const deadline = setTimeout(
+    this.#deadline = setTimeout(
       () => this.abort('timed_out'),
       Math.min(timeoutMs, LONGEST_TIMEOUT_MS),
     );
     const context = { commandId, attempt, signal, log: this.log, ...this.transcript.voice };
     void runExecutor(executors, this.command, context).then(this.#ended.resolve);
-    const ended = await this.#ended.promise;
-    clearTimeout(deadline);
-    return ended;
+    return this.#ended.promise;
+  }
+
+  #toOutcome(ended: Executed | AbortReason): Outcome | undefined {
+    const { id, attempt } = this.command;
+    const executedAt = Date.now();
+    if (ended === 'revoked' || ended === 'released') return undefined;
+    if (typeof ended !== 'string') return { report: { id, attempt, ...ended }, executedAt };
+    const error = { code: ended, ...this.#explain(ended) };
+    return { report: { id, attempt, outcome: ended, error }, executedAt };
   }
 
   #explain(reason: 'timed_out' | 'cancelled') {

@@ -16,6 +16,9 @@ const INTERVAL_MS = 250;
 /** How long the outcome of an attempt waits for what it said. */
 const PATIENCE_MS = 500;
 
+/** For the many attempts that say nothing. */
+const ALL_HEARD = Promise.resolve();
+
 /** How many characters of lines may be kept for a database that is slow or away. */
 const MOST_CHARACTERS = 2_097_152;
 
@@ -28,6 +31,10 @@ export class ProgressReporter {
   readonly #budget: Budget = { characters: MOST_CHARACTERS };
   /** Who has something to say. */
   readonly #speakers = new Set<Transcript>();
+  readonly #onSaid = (transcript: Transcript) => {
+    this.#speakers.add(transcript);
+    this.#arm();
+  };
   #timer: NodeJS.Timeout | undefined;
   #isSending = false;
   #isUrgent = false;
@@ -42,16 +49,16 @@ export class ProgressReporter {
 
   /** What an attempt of this session is to speak with. */
   open(key: AttemptKey): Transcript {
-    return new Transcript(key, this.#budget, (transcript) => {
-      this.#speakers.add(transcript);
-      this.#arm();
-    });
+    return new Transcript(key, this.#budget, this.#onSaid);
   }
 
   /** Its attempt has ended. Resolves when the ledger has heard all that it said, or soon anyway. */
-  async end(transcript: Transcript): Promise<void> {
+  end(transcript: Transcript): Promise<void> {
     transcript.end();
-    if (transcript.isQuiet) return;
+    return transcript.isQuiet ? ALL_HEARD : this.#untilHeard(transcript);
+  }
+
+  async #untilHeard(transcript: Transcript): Promise<void> {
     if (this.#speakers.has(transcript)) this.#isUrgent = true;
     this.#arm();
     const patience = Promise.withResolvers<void>();

@@ -1,7 +1,8 @@
 // What an agent says to the database: the calls of sql/functions that belong to a session.
 
-import type { Client } from 'pg';
+import type { Client, Pool } from 'pg';
 import { z } from 'zod';
+import { queryPrepared } from './prepared.ts';
 
 /** Anything that runs one statement: a pool, a client or a listener. */
 export interface Queryable {
@@ -97,16 +98,10 @@ export async function registerAgent(
 }
 
 /** Reports a batch of outcomes; answers in order. All or nothing when it throws. */
-export async function finish(
-  database: Queryable,
-  session: string,
-  reports: Report[],
-): Promise<Answer[]> {
+export async function finish(pool: Pool, session: string, reports: Report[]): Promise<Answer[]> {
   const batch = reports.map((report) => ({ ...report, session }));
-  const { rows } = await database.query('select answer from executor.finish($1)', [
-    JSON.stringify(batch),
-  ]);
-  return answers(rows);
+  const text = 'select answer from executor.finish($1)';
+  return answers(await queryPrepared(pool, 'finish', text, [JSON.stringify(batch)]));
 }
 
 /** Gives running commands back untouched; answers in order. */
@@ -132,11 +127,7 @@ export async function reportProgress(
     session,
     JSON.stringify(reports),
   ]);
-  const Row = z.object({ answer: z.enum(['accepted', 'stale', 'busy']) });
-  return z
-    .array(Row)
-    .parse(rows)
-    .map(({ answer }) => answer);
+  return ProgressAnswers.parse(rows).map(({ answer }) => answer);
 }
 
 const BeatAnswer = z
@@ -222,10 +213,10 @@ export async function signOff(database: Queryable, identity: Identity): Promise<
   await database.query('select executor.sign_off($1, $2)', [identity.agentId, identity.session]);
 }
 
+// Made once: zod compiles what checks an object when it first does so.
+const ProgressAnswers = z.array(z.object({ answer: z.enum(['accepted', 'stale', 'busy']) }));
+const Answers = z.array(z.object({ answer: z.enum(['accepted', 'stale', 'unknown']) }));
+
 function answers(rows: unknown[]): Answer[] {
-  const Row = z.object({ answer: z.enum(['accepted', 'stale', 'unknown']) });
-  return z
-    .array(Row)
-    .parse(rows)
-    .map(({ answer }) => answer);
+  return Answers.parse(rows).map(({ answer }) => answer);
 }

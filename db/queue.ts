@@ -9,7 +9,8 @@
 import { PgBoss } from 'pg-boss';
 import type pg from 'pg';
 import { z } from 'zod';
-import type { Queryable, Subscription } from './agents.ts';
+import type { Subscription } from './agents.ts';
+import { queryPrepared } from './prepared.ts';
 import { DEFAULT_QUEUE } from './work.ts';
 
 const SCHEMA = 'executor_queue';
@@ -90,20 +91,15 @@ function replace(statement: string, replacements: [string | RegExp, string][]): 
   }, statement);
 }
 
-const ClaimedCommand = z
-  .object({
-    id: z.string(),
-    type: z.string(),
-    payload: z.record(z.string(), z.unknown()),
-    attempt: z.number(),
-    timeout_ms: z.number(),
-    cancel_requested: z.boolean(),
-  })
-  .transform(({ timeout_ms: timeoutMs, cancel_requested: cancelRequested, ...command }) => ({
-    ...command,
-    timeoutMs,
-    cancelRequested,
-  }));
+const ClaimedCommand = z.object({
+  id: z.string(),
+  type: z.string(),
+  payload: z.record(z.string(), z.unknown()),
+  attempt: z.number(),
+  timeoutMs: z.number(),
+  cancelRequested: z.boolean(),
+});
+const ClaimedCommands = z.array(ClaimedCommand);
 
 /**
  * A command that this session now runs. `timeoutMs`: how long the attempt may take. `cancelRequested`:
@@ -123,13 +119,18 @@ export interface Claim extends Subscription {
 }
 
 /** Claims ready commands for one agent session: tickets and ledger rows, in one round trip. */
-export async function claim(database: Queryable, wanted: Claim): Promise<ClaimedCommand[]> {
+export async function claim(pool: pg.Pool, wanted: Claim): Promise<ClaimedCommand[]> {
   const { agentId, session, claimNo, queues, types, limit, ahead = 0 } = wanted;
-  const { rows } = await database.query(
-    'select * from executor.claim($1, $2, $3, $4, $5, $6, $7)',
+  const rows = await queryPrepared(
+    pool,
+    'claim',
+    // Renamed here: a transform in the schema would make checking a row cost more.
+    `select id, type, payload, attempt,
+            timeout_ms as "timeoutMs", cancel_requested as "cancelRequested"
+     from executor.claim($1, $2, $3, $4, $5, $6, $7)`,
     [agentId, session, claimNo, queues, types, limit, ahead],
   );
-  return z.array(ClaimedCommand).parse(rows);
+  return ClaimedCommands.parse(rows);
 }
 
 function adapter(connection: pg.ClientBase | pg.Pool) {

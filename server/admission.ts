@@ -18,6 +18,11 @@ export class Admission {
     this.#queues = new Queues(() => readQueues(pool));
   }
 
+  /** Whether all that this needs is known already: then there is no need to `look`. */
+  knows({ type, queue }: Submission): boolean {
+    return this.#payloads.knows(type) && (queue === undefined || this.#queues.knows(queue));
+  }
+
   /** Makes sure that what these need is known, if there is such a thing. */
   async look(submissions: Submission[]): Promise<void> {
     const types = new Set<string>();
@@ -30,7 +35,11 @@ export class Admission {
     await this.#queues.look(queues);
   }
 
-  /** @throws Problem 400, with pointers into the command. To be called after `look`. */
+  /**
+   * To be called after `look`, or where it `knows`.
+   *
+   * @throws Problem 400, with pointers into the command.
+   */
   assertAdmitted({ type, payload, queue }: Submission): void {
     this.#payloads.assertValid(type, payload);
     if (queue !== undefined) this.#queues.assertKnown(queue);

@@ -13,7 +13,7 @@ const SECURE_HEADERS = [
 export async function httpRules(ctx: Context, next: Next): Promise<void> {
   if (!('host' in ctx.req.headers) && ctx.req.httpVersion === '1.1')
     throw refuse(400, 'missing_host', 'A request of HTTP/1.1 names its Host.', 'host');
-  if (!/^(100-continue)?$/i.test(ctx.get('Expect')))
+  if ('expect' in ctx.req.headers && !/^(100-continue)?$/i.test(ctx.get('Expect')))
     throw refuse(417, 'unknown_expectation', 'Only 100-continue can be expected.', 'expect');
   // Of the server as a whole there is nothing to tell.
   if (ctx.method === 'OPTIONS' && ctx.url === '*') ctx.status = 204;

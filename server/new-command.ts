@@ -127,12 +127,20 @@ export type Submission = Omit<NewCommand, 'id' | 'batchId'>;
 
 /** @throws Problem 400, with pointers into the command. */
 export function toSubmission(value: unknown): Submission {
+  if (isWithoutOptions(value)) return value;
   const { type, payload, ...options } = parse(envelope, value, WRONG_COMMAND);
   return {
     type,
     payload: isObject(payload) ? payload : parse(anyObject, payload, WRONG_PAYLOAD),
     ...(options satisfies CommandOptions),
   };
+}
+
+// Most commands are, and zod would look for each option that there is.
+function isWithoutOptions(value: unknown): value is Pick<Submission, 'type' | 'payload'> {
+  if (!isObject(value)) return false;
+  for (const member in value) if (member !== 'type' && member !== 'payload') return false;
+  return typeof value['type'] === 'string' && isObject(value['payload']);
 }
 
 function isObject(value: unknown): value is Record<string, unknown> {

@@ -48,10 +48,14 @@ export class Payloads {
     );
   }
 
+  /** Whether this type is known, from schemas that are not old. */
+  knows(type: string): boolean {
+    return this.#types.has(type) && performance.now() - this.#readAtMs < MAX_AGE_MS;
+  }
+
   /** Reads the schemas again if they are old, or if one of these types is not known. */
   async look(types: Iterable<string>): Promise<void> {
-    const isFresh = performance.now() - this.#readAtMs < MAX_AGE_MS;
-    const unknown = Array.from(types).filter((type) => !isFresh || !this.#types.has(type));
+    const unknown = Array.from(types).filter((type) => !this.knows(type));
     if (unknown.length > 0) await Promise.all(unknown.map((type) => this.#reads.add(type)));
   }
 

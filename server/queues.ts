@@ -23,15 +23,19 @@ export class Queues {
     );
   }
 
+  knows(queue: string): boolean {
+    return this.#known.has(queue);
+  }
+
   /** Looks again if one of these is not known. */
   async look(queues: Iterable<string>): Promise<void> {
-    const unknown = Array.from(queues).filter((queue) => !this.#known.has(queue));
+    const unknown = Array.from(queues).filter((queue) => !this.knows(queue));
     if (unknown.length > 0) await Promise.all(unknown.map((queue) => this.#reads.add(queue)));
   }
 
   /** @throws Problem 400. To be called after `look`. */
   assertKnown(queue: string): void {
-    if (this.#known.has(queue)) return;
+    if (this.knows(queue)) return;
     const detail = `There is no queue ${JSON.stringify(queue.slice(0, MAX_SHOWN_LENGTH))}.`;
     const errors: Fault[] = [{ pointer: '#/queue', detail }];
     throw new Problem(400, 'unknown_queue', detail, { errors });

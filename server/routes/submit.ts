@@ -40,7 +40,7 @@ export function addSubmitRoutes(
     const seconds = readWait(ctx);
     const { id, replayed } = await submitOne(ctx, admission, submissions);
     sayWhether(replayed, ctx);
-    ctx.set('Location', ctx.path.endsWith('/') ? id : `commands/${id}`);
+    ctx.res.setHeader('Location', ctx.path.endsWith('/') ? id : `commands/${id}`);
     ctx.body = { commandId: id };
     if (seconds) await waitToAnswer(ctx, following, { id, seconds, isNew: !replayed });
   });
@@ -71,7 +71,7 @@ async function submitOne(
   const key = readIdempotencyKey(ctx);
   const submission = toSubmission(await readJson(ctx));
   if (key !== undefined && submission.idempotencyKey !== undefined) throw twoKeys();
-  await admission.look([submission]);
+  if (!admission.knows(submission)) await admission.look([submission]);
   admission.assertAdmitted(submission);
   const bytes = ctx.request.length ?? Infinity;
   if (key === undefined) return await submissions.add(submission, bytes);
