@@ -15,7 +15,7 @@
 
 import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises';
 import type { AttemptKey, GivenBack, Report } from '../db/agents.ts';
-import type { ClaimedCommand } from '../db/queue.ts';
+import type { ClaimedCommand } from '../db/claim.ts';
 import type { Logger } from '../runtime/log.ts';
 import { Attempt } from './attempt.ts';
 import { Claimer, type Demand } from './claimer.ts';

@@ -1,6 +1,6 @@
 // One attempt of one command, from the claim to its outcome.
 
-import type { ClaimedCommand } from '../db/queue.ts';
+import type { ClaimedCommand } from '../db/claim.ts';
 import type { Logger } from '../runtime/log.ts';
 import type { ExecutorRegistry } from './executors/executor.ts';
 import { runExecutor, type Outcome as Executed } from './executors/run.ts';

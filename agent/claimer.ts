@@ -4,7 +4,7 @@
 // Where claims wait for work (over HTTP) one is always under way while there is a free slot. A slot that
 // becomes free meanwhile is for the next one.
 
-import type { ClaimedCommand } from '../db/queue.ts';
+import type { ClaimedCommand } from '../db/claim.ts';
 import type { Logger } from '../runtime/log.ts';
 
 /** What to claim. */

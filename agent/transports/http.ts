@@ -13,7 +13,7 @@ import type {
 } from '../../db/agents.ts';
 import type { CommandTypeDefinition } from '../../db/command-types.ts';
 import { StartupError } from '../../db/errors.ts';
-import type { ClaimedCommand } from '../../db/queue.ts';
+import type { ClaimedCommand } from '../../db/claim.ts';
 import type { Demand } from '../claimer.ts';
 import { HttpClient, ServerError } from './http-client.ts';
 import type { Transport } from './transport.ts';

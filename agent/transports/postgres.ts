@@ -18,7 +18,7 @@ import {
 } from '../../db/agents.ts';
 import { publishTypes, type CommandTypeDefinition } from '../../db/command-types.ts';
 import { connect, type Database } from '../../db/connect.ts';
-import { claim, type ClaimedCommand } from '../../db/queue.ts';
+import { claim, type ClaimedCommand } from '../../db/claim.ts';
 import type { Logger } from '../../runtime/log.ts';
 import type { Demand } from '../claimer.ts';
 import type { Transport } from './transport.ts';

@@ -9,7 +9,7 @@ import type {
   Report,
 } from '../../db/agents.ts';
 import type { CommandTypeDefinition } from '../../db/command-types.ts';
-import type { ClaimedCommand } from '../../db/queue.ts';
+import type { ClaimedCommand } from '../../db/claim.ts';
 import type { Demand } from '../claimer.ts';
 
 export interface Transport {

@@ -2,7 +2,7 @@
 
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { expect, test, vi } from 'vitest';
-import type { ClaimedCommand } from '../../db/queue.ts';
+import type { ClaimedCommand } from '../../db/claim.ts';
 import { scriptAgent, scriptedCommand } from '../support/scripted-transport.ts';
 
 const never = () => new Promise<never>(() => {});

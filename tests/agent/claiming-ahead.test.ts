@@ -5,7 +5,7 @@ import { expect, test, vi } from 'vitest';
 import type { Demand } from '../../agent/claimer.ts';
 import type { ExecutorContext } from '../../agent/executors/executor.ts';
 import type { GivenBack } from '../../db/agents.ts';
-import type { ClaimedCommand } from '../../db/queue.ts';
+import type { ClaimedCommand } from '../../db/claim.ts';
 import { scriptAgent, scriptedCommand, type ScriptedAgent } from '../support/scripted-transport.ts';
 
 interface Ahead extends ScriptedAgent {

@@ -11,7 +11,7 @@ import { createRegistry } from '../../agent/executors/registry.ts';
 import { openJournal } from '../../agent/journal-identity.ts';
 import { Journal } from '../../agent/journal.ts';
 import type { Transport } from '../../agent/transports/transport.ts';
-import type { ClaimedCommand } from '../../db/queue.ts';
+import type { ClaimedCommand } from '../../db/claim.ts';
 import { temporaryDirectory } from '../support/postgres.ts';
 
 const log = pino({ level: 'silent' });

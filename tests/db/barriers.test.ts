@@ -9,7 +9,7 @@ import { beforeEach, describe, expect, test, vi } from 'vitest';
 import { holdSession, registerAgent } from '../../db/agents.ts';
 import { connect } from '../../db/connect.ts';
 import { readDefinitions } from '../../db/definitions.ts';
-import type { ClaimedCommand } from '../../db/queue.ts';
+import type { ClaimedCommand } from '../../db/claim.ts';
 import { emptyLedger, useDatabase } from '../support/database.ts';
 import { row, startSession, submit, SUBSCRIPTION, type Session } from '../support/session.ts';
 

@@ -2,7 +2,7 @@
 
 import { beforeEach, expect, test } from 'vitest';
 import type { AttemptKey } from '../../db/agents.ts';
-import { claim } from '../../db/queue.ts';
+import { claim } from '../../db/claim.ts';
 import { emptyLedger, useDatabase } from '../support/database.ts';
 import { row, startSession, submit, SUBSCRIPTION, type Session } from '../support/session.ts';
 

@@ -3,7 +3,7 @@
 // statement reads, which no noisy machine changes.
 
 import { beforeEach, describe, expect, test } from 'vitest';
-import type { ClaimedCommand } from '../../db/queue.ts';
+import type { ClaimedCommand } from '../../db/claim.ts';
 import { useDatabase } from '../support/database.ts';
 import { countReads, freezeStatistics } from '../support/reads.ts';
 import { startSession, submit, type Session } from '../support/session.ts';

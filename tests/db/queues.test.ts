@@ -4,7 +4,7 @@ import { randomUUID } from 'node:crypto';
 import { v7 } from 'uuid';
 import { beforeEach, describe, expect, test, vi } from 'vitest';
 import type { AttemptKey } from '../../db/agents.ts';
-import { claim } from '../../db/queue.ts';
+import { claim } from '../../db/claim.ts';
 import { expectWaiting, openTransaction } from '../support/batches.ts';
 import { emptyLedger, useDatabase } from '../support/database.ts';
 import { listen } from '../support/listen.ts';

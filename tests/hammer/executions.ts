@@ -2,7 +2,7 @@
 // the answer, or give it back.
 
 import { release, type AttemptKey } from '../../db/agents.ts';
-import type { ClaimedCommand } from '../../db/queue.ts';
+import type { ClaimedCommand } from '../../db/claim.ts';
 import { guard } from './connections.ts';
 import type { Life } from './life.ts';
 import { bury, type SessionReport } from './reports.ts';

@@ -4,7 +4,7 @@
 import { randomUUID } from 'node:crypto';
 import { registerAgent, signOff, type AttemptKey, type Subscription } from '../../db/agents.ts';
 import { Batcher } from '../../db/batcher.ts';
-import { claim, type ClaimedCommand } from '../../db/queue.ts';
+import { claim, type ClaimedCommand } from '../../db/claim.ts';
 import { beatOnce } from './beats.ts';
 import { guard } from './connections.ts';
 import { execute } from './executions.ts';

@@ -1,7 +1,7 @@
 // What executors say while they run: progress, and lines for the log. Sent twice now and then, or for an
 // attempt that is no more.
 
-import type { ClaimedCommand } from '../../db/queue.ts';
+import type { ClaimedCommand } from '../../db/claim.ts';
 import { guard } from './connections.ts';
 import type { Life } from './life.ts';
 import { strikes } from './stage.ts';

@@ -5,7 +5,7 @@ import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { finish, registerAgent, release, type AttemptKey, type Report } from '../../db/agents.ts';
 import { connect, type Database } from '../../db/connect.ts';
-import type { ClaimedCommand } from '../../db/queue.ts';
+import type { ClaimedCommand } from '../../db/claim.ts';
 import { tick } from '../../db/recovery.ts';
 import { cancelCommands, item, submitBatch } from './batches.ts';
 import { startSession, SUBSCRIPTION, type Session } from './session.ts';

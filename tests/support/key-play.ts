@@ -7,7 +7,7 @@
 
 import { setTimeout as sleep } from 'node:timers/promises';
 import { finish, release } from '../../db/agents.ts';
-import type { ClaimedCommand } from '../../db/queue.ts';
+import type { ClaimedCommand } from '../../db/claim.ts';
 import { connect, type Database } from '../../db/connect.ts';
 import { tick } from '../../db/recovery.ts';
 import { item, submitBatch } from './batches.ts';

@@ -11,7 +11,7 @@ import { openJournal } from '../../agent/journal-identity.ts';
 import { Journal } from '../../agent/journal.ts';
 import type { Transport } from '../../agent/transports/transport.ts';
 import type { Report } from '../../db/agents.ts';
-import type { ClaimedCommand } from '../../db/queue.ts';
+import type { ClaimedCommand } from '../../db/claim.ts';
 import { temporaryDirectory } from './postgres.ts';
 
 export interface ScriptedAgent extends AsyncDisposable {

@@ -13,7 +13,7 @@ import {
 } from '../../db/agents.ts';
 import { submitCommands } from '../../db/commands.ts';
 import { connect, type Database } from '../../db/connect.ts';
-import { claim, type ClaimedCommand } from '../../db/queue.ts';
+import { claim, type ClaimedCommand } from '../../db/claim.ts';
 import { DEFAULT_QUEUE } from '../../db/work.ts';
 
 export interface Session {
