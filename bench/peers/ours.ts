@@ -3,12 +3,13 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { Pool } from 'pg';
 import { v7 } from 'uuid';
 import { z } from 'zod';
 import { defineExecutor } from '../../agent/executors/executor.ts';
 import { commandTypes, createRegistry } from '../../agent/executors/registry.ts';
 import { publishTypes } from '../../db/command-types.ts';
+import { type NewCommand, submitTogether } from '../../db/commands.ts';
+import { connect } from '../../db/connect.ts';
 import { migrate } from '../../db/migrate.ts';
 import makeNoop from '../executors/noop.ts';
 import makeProbe from '../executors/probe.ts';
@@ -37,9 +38,14 @@ export const ours: Peer = {
   },
   fill: (url, jobs) =>
     withClient(url, (client) =>
-      inBatches(jobs, (size) => client.query('select executor.submit($1)', [batchOf(size)])),
+      inBatches(jobs, (size) =>
+        client.query('select executor.submit($1)', [JSON.stringify(batchOf(size))]),
+      ),
     ),
-  isDrained: 'select not exists (select from executor_queue.job_common) as drained',
+  // What runs has no ticket any more. It is asked for only when there are no others.
+  isDrained: `
+    select not exists (select from executor_queue.job_common)
+      and not exists (select from executor.commands where status = 'RUNNING') as drained`,
   span: spanSql('min(started_at)', 'max(finished_at)', 'executor.commands'),
   start: async (url, concurrency) => {
     const dataDir = await mkdtemp(join(tmpdir(), 'agent-executor-bench-data-'));
@@ -62,19 +68,18 @@ export const ours: Peer = {
 };
 
 export function submitInSql(url: string): Submitter {
-  // Its database may be dropped under it.
-  const pool = new Pool({ connectionString: url, max: CALLERS }).on('error', () => {});
-  const submit = async (batch: string) => {
-    const { rows } = await pool.query<{ id: string }>('select executor.submit($1) as id', [batch]);
-    return rows[0]?.id ?? '';
-  };
+  const database = connect(url, { applicationName: 'bench', max: CALLERS });
+  const { pool } = database;
   return {
-    one: (isProbe = false) => submit(batchOf(1, isProbe ? 'PROBE' : 'NOOP')),
-    many: (size) => submit(batchOf(size)),
-    close: () => pool.end(),
+    one: async (isProbe = false) => {
+      const [id = ''] = await submitTogether(pool, batchOf(1, isProbe ? 'PROBE' : 'NOOP'));
+      return id;
+    },
+    many: (size) => submitTogether(pool, batchOf(size)),
+    close: () => database.close(),
   };
 }
 
-function batchOf(size: number, type = 'NOOP'): string {
-  return JSON.stringify(Array.from({ length: size }, () => ({ id: v7(), type, payload: {} })));
+function batchOf(size: number, type = 'NOOP'): NewCommand[] {
+  return Array.from({ length: size }, () => ({ id: v7(), type, payload: {} }));
 }

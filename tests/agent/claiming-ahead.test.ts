@@ -47,8 +47,8 @@ async function startAhead(
 }
 
 /**
- * Executes commands until many wait; then both slots are taken for good, which `onStuck` hears of in the
- * same turn of the event loop: nothing can have been given back by then.
+ * Executes commands until many wait; then both slots are taken for good, and there is no other work, which
+ * `onStuck` hears of in the same turn of the event loop: nothing can have been given back by then.
  */
 async function startStuck(
   onStuck: (ahead: Ahead, waiting: string[]) => void,
@@ -56,11 +56,12 @@ async function startStuck(
   const gate = Promise.withResolvers<void>();
   const stuck: string[] = [];
   const waiting: string[] = [];
-  const ahead = await startAhead(1_000, ({ commandId }, { agent, started }) => {
+  const ahead = await startAhead(1_000, ({ commandId }, { agent, started, queue }) => {
     const others = agent.state().running.filter(({ id }) => !started.includes(id));
     if (stuck.length === 0 && (started.length < 200 || others.length < 20)) return undefined;
     stuck.push(commandId);
     if (stuck.length === 2) {
+      queue.length = 0;
       waiting.push(...others.map(({ id }) => id));
       onStuck(ahead, waiting);
     }

@@ -324,9 +324,10 @@ describe('a beat', () => {
   test('of an agent that has signed off does not register it again', async () => {
     await using server = await scriptServer(() => problem(404, 'unknown_agent'));
     await using lifeline = await startLifeline(server.url, { ...state, draining: true });
-    await vi.waitFor(() => expect(server.asked).toHaveLength(1));
+    await vi.waitFor(() => expect(server.asked.length).toBeGreaterThan(0));
+    const asked = server.asked.length;
     lifeline.thread.heed({ kind: 'beat', state: { ...state, draining: true } });
-    await vi.waitFor(() => expect(server.asked.length).toBeGreaterThan(1));
+    await vi.waitFor(() => expect(server.asked.length).toBeGreaterThan(asked));
     expect(new Set(server.asked.map(({ path }) => path))).toEqual(new Set(['/agents/a/beat']));
   });
 

@@ -40,7 +40,8 @@ export function recordingLog() {
 /** Answers which statements all clients of this process have sent since, until mocks are restored. */
 export function recordStatements(): () => string[] {
   const spy = vi.spyOn(Client.prototype, 'query');
-  return () => spy.mock.calls.map(([statement]) => statement);
+  const calls = spy.mock.calls as unknown as [string | { text: string }][];
+  return () => calls.map(([query]) => (typeof query === 'string' ? query : query.text));
 }
 
 /** Waits until so many ticks were sent. */
