@@ -10,7 +10,10 @@ export const bare: Peer = {
   fill: async (url, jobs) => {
     await withClient(url, (client) => client.query(FILL, [jobs]));
   },
-  isDrained: 'select not exists (select from bare_tickets) as drained',
+  // What runs has no ticket any more.
+  isDrained: `
+    select not exists (select from bare_tickets)
+      and not exists (select from bare_commands where status = 'RUNNING') as drained`,
   start: (url, concurrency) => {
     const env = { DATABASE_URL: url, CONCURRENCY: String(concurrency) };
     return Promise.resolve(startWorker('workers/bare.ts', env));

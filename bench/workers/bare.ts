@@ -47,10 +47,10 @@ for (;;) {
   if (rows.length === 0) break;
   begin();
   await finishing;
-  finishing = finishes.query({ name: 'finish', text: FINISH, values: [rows.map(({ id }) => id)] });
+  const values = [rows.map(({ id }) => id)];
+  finishing = finishes.query({ name: 'finish', text: FINISH, values }).then(end);
 }
 await finishing;
-end();
 await Promise.all([claims.end(), finishes.end()]);
 // Until it was asked when it began and ended.
 setInterval(() => {}, 60_000);
