@@ -88,7 +88,7 @@ export function longHaulChart(measurements: readonly Measurement[]): LineChart |
   return panels.length > 0
     ? {
         title: 'Two million commands through a bounded ledger',
-        note: 'over time; grey: while an open transaction held vacuum back for two minutes',
+        note: 'over time; grey: while vacuum was held back for two minutes',
         panels,
       }
     : undefined;
