@@ -195,7 +195,8 @@ test('an executor that runs on after its attempt has ended speaks to nobody', as
   contexts[0]?.print('still here');
   contexts[0]?.progress(0.5);
   const [other] = await submit(database());
-  await vi.waitFor(() => expect(contexts).toHaveLength(2), 5_000);
+  // A wake-up that is missed costs a beat.
+  await vi.waitFor(() => expect(contexts).toHaveLength(2), 10_000);
   contexts[1]?.print('heard');
   await vi.waitFor(async () => expect(await linesOf(other)).toEqual(['heard']));
   expect(await linesOf(id)).toEqual([]);
