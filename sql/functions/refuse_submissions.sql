@@ -37,6 +37,7 @@ begin
   ) then
     raise exception 'the payload must be a JSON object' using errcode = 'ZX003';
   end if;
+  -- What jsonb holds at any depth, clients cannot read back: one such command would break whole lists.
   raise exception 'payload and metadata may be nested 64 levels deep' using errcode = 'ZX003';
 end
 $$;
