@@ -4,7 +4,8 @@
 -- starves. p_types: what the agent can carry out (null: all). p_claim_no: this session's number for the
 -- claim, kept on the rows (see beat()). p_ahead: how many of p_limit will have to wait for a slot. One that
 -- may not be repeated, or that agents were lost with, is not claimed to wait: should this agent be lost, it
--- would pay for what it had no part in. Such ones come first in the answer.
+-- would pay for what it had no part in. Such ones come first in the answer. p_taken: starts these, whose
+-- tickets the caller has just taken, instead of any others.
 --
 -- Lock order: tickets, then commands.
 create or replace function executor.claim(
@@ -14,7 +15,8 @@ create or replace function executor.claim(
   p_queues text[],
   p_types text[],
   p_limit integer,
-  p_ahead integer default 0
+  p_ahead integer default 0,
+  p_taken uuid[] default null
 )
 returns table (
   id uuid,
@@ -37,22 +39,29 @@ as $$
 #variable_conflict use_column
 declare
   -- Where there is work.
-  v_lanes text[] := array(
-    select open.lane
-    from executor.open_lanes(p_agent_id, p_queues, p_types) as open
-    where exists (
-      select
-      from executor_queue.job_common t
-      where t.name = open.lane
-        and t.state < 'active'
-        and not t.blocked
-        and t.start_after <= now()
-    )
-  );
+  v_lanes text[];
+  v_is_watched boolean;
   v_ids uuid[] := '{}';
   v_left uuid[];
 begin
-  if cardinality(v_lanes) = 1 then
+  select
+    array(
+      select open.lane
+      from executor.open_lanes(p_agent_id, p_queues, p_types) as open
+      where exists (
+        select
+        from executor_queue.job_common t
+        where t.name = open.lane
+          and t.state < 'active'
+          and not t.blocked
+          and t.start_after <= now()
+      )
+    ),
+    exists (select from executor.present_watchers)
+  into v_lanes, v_is_watched;
+  if p_taken is not null then
+    v_ids := p_taken;
+  elsif cardinality(v_lanes) = 1 then
     v_ids := array(select executor.fetch_tickets(v_lanes[1], p_limit));
   elsif v_lanes <> '{}' then
     v_ids := executor.fetch_heads(p_agent_id, p_queues, p_types, p_limit);
@@ -75,9 +84,37 @@ begin
     end if;
   end if;
 
+  -- `status = 'PENDING'` is essential: without it a stray ticket would revive a finished command.
   return query
-    select * from executor.start_attempts(v_ids, p_agent_id, p_session, p_claim_no);
+    with started as (
+      update executor.commands c
+      set
+        status = 'RUNNING',
+        attempt = c.attempt + 1,
+        agent_id = p_agent_id,
+        session = p_session,
+        claim_no = p_claim_no,
+        started_at = clock_timestamp(),
+        deadline_at = clock_timestamp() + c.timeout,
+        updated_at = clock_timestamp()
+      where c.id = any (v_ids) and c.status::text = 'PENDING'
+      returning
+        c.id, c.type, c.payload, c.attempt, c.timeout, c.cancel_requested_at, c.priority,
+        c.delivery = 'at_most_once' or c.losses > 0 as may_not_wait
+    )
+    select
+      s.id,
+      s.type,
+      s.payload::jsonb,
+      s.attempt,
+      date_part('epoch', s.timeout::interval) * 1000,
+      s.cancel_requested_at is not null
+    from started s
+    order by s.may_not_wait desc, s.priority desc, s.id;
+  if v_is_watched then
+    perform pg_notify('executor_changed', executor.payload_of(v_ids));
+  end if;
 end
 $$;
-comment on function executor.claim(text, uuid, bigint, text[], text[], integer, integer) is
+comment on function executor.claim(text, uuid, bigint, text[], text[], integer, integer, uuid[]) is
   'Claims up to so many ready commands for an agent''s session, from these queues and of these types.';

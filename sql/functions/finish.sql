@@ -37,6 +37,7 @@ declare
   v_results jsonb[];
   v_are_known boolean;
   v_are_completions boolean;
+  v_is_watched boolean;
   v_completed uuid[];
   v_keys text[];
   v_report record;
@@ -49,8 +50,10 @@ begin
     array_agg(report.session),
     array_agg(report.result),
     bool_and(report.outcome in ('completed', 'failed', 'timed_out', 'cancelled')),
-    bool_and(report.outcome = 'completed')
-  into v_ids, v_completed_attempts, v_sessions, v_results, v_are_known, v_are_completions
+    bool_and(report.outcome = 'completed'),
+    exists (select from executor.present_watchers)
+  into
+    v_ids, v_completed_attempts, v_sessions, v_results, v_are_known, v_are_completions, v_is_watched
   from (
     select
       (item ->> 'id')::uuid as id,
@@ -125,7 +128,9 @@ begin
   if v_one_by_one <> '{}' then
     perform executor.hand_on_keys(v_one_by_one);
   end if;
-  perform executor.announce_changes(v_ids);
+  if v_is_watched then
+    perform pg_notify('executor_changed', executor.payload_of(v_ids));
+  end if;
 
   return query
     select

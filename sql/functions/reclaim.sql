@@ -35,7 +35,9 @@ begin
   end loop;
   return (
     select coalesce(jsonb_agg(jsonb_build_object('id', started.id, 'attempt', started.attempt)), '[]')
-    from executor.start_attempts(v_ids, p_agent_id, p_session, p_claim_no) as started
+    from executor.claim(
+      p_agent_id, p_session, p_claim_no, '{}', '{}', p_limit, p_taken => v_ids
+    ) as started
   );
 end
 $$;

@@ -26,6 +26,7 @@ declare
   v_is_fine boolean;
   v_has_targets boolean;
   v_has_keys boolean;
+  v_is_watched boolean;
   -- Ordinal → the command that was submitted under this idempotency key before.
   v_known jsonb := '{}';
   v_added uuid[];
@@ -38,15 +39,26 @@ begin
   select
     array_agg((item ->> 'id')::uuid order by ordinal),
     bool_and(
-      exists (select from executor.command_types t where t.type = item ->> 'type')
-      and exists (select from executor.queues q where q.name = coalesce(item ->> 'queue', 'default'))
+      -- Every queue that there is has one for every type that there is.
+      exists (
+        select
+        from executor.lanes l
+        where l.queue = coalesce(item ->> 'queue', 'default')
+          and l.type = item ->> 'type'
+          and l.agent_id = ''
+      )
       and jsonb_typeof(item -> 'payload') is not distinct from 'object'
-      and not jsonb_path_exists(item -> 'payload', '$.**{65}')
-      and not jsonb_path_exists(item -> 'metadata', '$.**{65}')
+      -- Each level takes eight bytes.
+      and (
+        pg_column_size(item) < 500
+        or not jsonb_path_exists(item -> 'payload', '$.**{65}')
+        and not jsonb_path_exists(item -> 'metadata', '$.**{65}')
+      )
     ),
     bool_or(item -> 'target' ->> 'agentId' is not null),
-    bool_or(item ->> 'idempotencyKey' is not null)
-  into v_ids, v_is_fine, v_has_targets, v_has_keys
+    bool_or(item ->> 'idempotencyKey' is not null),
+    exists (select from executor.present_watchers)
+  into v_ids, v_is_fine, v_has_targets, v_has_keys, v_is_watched
   from jsonb_array_elements(p_batch) with ordinality as batch (item, ordinal);
   if v_ids is null then
     return;
@@ -175,11 +187,13 @@ begin
   if v_due_at is not null then
     perform executor.announce_due(v_due_at);
   end if;
-  perform executor.announce_changes(v_added);
+  if v_is_watched and v_added is not null then
+    perform pg_notify('executor_changed', executor.payload_of(v_added));
+  end if;
 
-  return query
-    select coalesce((v_known ->> ordinal::text)::uuid, id)
-    from unnest(v_ids) with ordinality as submitted (id, ordinal);
+  for v_ordinal in 1..cardinality(v_ids) loop
+    return next coalesce((v_known ->> v_ordinal::text)::uuid, v_ids[v_ordinal]);
+  end loop;
 end
 $$;
 comment on function executor.submit(jsonb) is
