@@ -9,6 +9,7 @@ import {
 import type { AddressInfo } from 'node:net';
 import { setTimeout as pause } from 'node:timers/promises';
 import { StartupError } from '../db/errors.ts';
+import { AnswersDue } from './answers-due.ts';
 import { answerUnreadable } from './unreadable.ts';
 
 /** A request must have come in whole by then, its headers sooner. */
@@ -39,17 +40,16 @@ export async function listen(
   handler: (request: IncomingMessage, response: ServerResponse) => Promise<void>,
   { host, port, patience = PATIENCE }: ListenOptions,
 ): Promise<Listener> {
-  const answering = new Set<ServerResponse>();
+  const answers = new AnswersDue();
   const onRequest = (request: IncomingMessage, response: ServerResponse) => {
-    answering.add(response);
-    response.once('close', () => answering.delete(response));
+    answers.add(response);
     if (!server.listening) response.setHeader('Connection', 'close');
     void handler(request, response);
   };
   const server = createServer(settings(patience), onRequest);
   // The handler says what is wrong with these too, where Node would with a bare status line.
   server.on('checkExpectation', onRequest);
-  answerUnreadable(server, answering);
+  answerUnreadable(server, answers);
   server.listen(port, host);
   try {
     await once(server, 'listening');
@@ -57,7 +57,7 @@ export async function listen(
     throw new StartupError(refusal(cause, `${host}:${port}`), { cause });
   }
   const address = server.address() as AddressInfo;
-  return { url: urlOf(host, address.port), stop: (graceMs) => stop(server, answering, graceMs) };
+  return { url: urlOf(host, address.port), stop: (graceMs) => stop(server, answers, graceMs) };
 }
 
 function settings({ requestMs, headersMs, checkEveryMs }: typeof PATIENCE): ServerOptions {
@@ -72,14 +72,14 @@ function settings({ requestMs, headersMs, checkEveryMs }: typeof PATIENCE): Serv
 
 // Node's own count of idle connections leaves out those that never asked anything: browsers open
 // some ahead of need. So this goes by the answers that are due.
-async function stop(server: Server, answering: Set<ServerResponse>, graceMs: number) {
+async function stop(server: Server, answers: AnswersDue, graceMs: number) {
   const closed = once(server, 'close');
   server.close();
-  for (const response of answering)
+  for (const response of answers.all())
     if (!response.headersSent) response.setHeader('Connection', 'close');
   await pause(LINGER_MS);
   const timer = new AbortController();
-  const answered = Promise.all(Array.from(answering, (response) => once(response, 'close')));
+  const answered = Promise.all(answers.all().map((response) => once(response, 'close')));
   await Promise.race([answered, pause(graceMs, undefined, { signal: timer.signal })]);
   timer.abort();
   server.closeAllConnections();

@@ -7,6 +7,7 @@ import { connect } from '../db/connect.ts';
 import { findDatabaseUrl, readEnvironment } from '../runtime/environment.ts';
 import { createLog } from '../runtime/log.ts';
 import { exitOnError, onStopRequest } from '../runtime/signals.ts';
+import { expectYoungGarbage } from '../runtime/young-garbage.ts';
 import { AgentDesks } from './agent-desks.ts';
 import { createApp } from './app.ts';
 import { serverSettings } from './config.ts';
@@ -20,6 +21,7 @@ const MAX_CONNECTIONS = 10;
 const REQUESTS_MS = 5_000;
 const EXIT_MS = 1_000;
 
+expectYoungGarbage();
 const stopRequest = onStopRequest();
 
 await exitOnError(run);

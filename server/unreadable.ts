@@ -3,21 +3,21 @@
 // problems like any other, written straight to the socket, which is closed after them.
 
 import { randomUUID } from 'node:crypto';
-import { type IncomingMessage, type Server, type ServerResponse, STATUS_CODES } from 'node:http';
+import { type IncomingMessage, type Server, STATUS_CODES } from 'node:http';
 import type { Duplex } from 'node:stream';
+import type { AnswersDue } from './answers-due.ts';
 import { type Fault, Problem, problemJson } from './problem.ts';
 
 /** What is still being sent would reset the connection, and with it the answer: it is read so long. */
 const DRAIN_MS = 1_000;
 
-/** `answering`: the answers that are due, on any connection. */
-export function answerUnreadable(server: Server, answering: Set<ServerResponse>): void {
+export function answerUnreadable(server: Server, answers: AnswersDue): void {
   const answered = new WeakSet<Duplex>();
   server.on('clientError', (error: NodeJS.ErrnoException, socket: Duplex) => {
     // What comes after the first fault is no request either.
     if (answered.has(socket)) return;
     answered.add(socket);
-    const due = Array.from(answering).find((response) => response.socket === socket);
+    const due = answers.all().find((response) => response.socket === socket);
     if (!due) return answerRaw(socket, toProblem(error));
     if (due.headersSent) return void socket.destroy();
     // The fault is in the body of the request that is being answered, or in what follows it.
