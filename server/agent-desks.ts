@@ -24,7 +24,9 @@ export class AgentDesks {
   constructor({ database, url, log }: AgentDesksOptions) {
     this.#wakeUps = new WakeUps(url, log);
     this.claims = new ClaimDesk(database, this.#wakeUps, log);
-    this.beats = new BeatDesk(database, this.#wakeUps);
+    this.beats = new BeatDesk(database, this.#wakeUps, (identity, answer) =>
+      this.claims.noteBeat(identity, answer),
+    );
     this.results = new ResultDesk(database, log);
   }
 

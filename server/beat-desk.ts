@@ -32,13 +32,20 @@ interface Held {
 export class BeatDesk {
   readonly #database: Database;
   readonly #wakeUps: WakeUps;
+  readonly #onBeat: (identity: Identity, answer: BeatAnswer) => void;
   readonly #held = new Set<Held>();
   readonly #owners: Batcher<string, string | undefined>;
   /** What sessions were told that they are to end. */
   readonly #told = new Map<string, Set<string>>();
 
-  constructor(database: Database, wakeUps: WakeUps) {
+  /** `onBeat` is told of each that its agent's session may still say. */
+  constructor(
+    database: Database,
+    wakeUps: WakeUps,
+    onBeat: (identity: Identity, answer: BeatAnswer) => void,
+  ) {
     this.#database = database;
+    this.#onBeat = onBeat;
     this.#wakeUps = wakeUps;
     this.#owners = new Batcher((ids) => ownersOf(database.pool, ids), { maxItems: MOST_OWNERS });
     wakeUps.add({ onCancel: (ids) => this.#hear(ids), onGap: () => this.#hear(undefined) });
@@ -79,7 +86,13 @@ export class BeatDesk {
 
   async #ask({ agentId, session, ...state }: BeatRequest): Promise<BeatAnswer> {
     const identity = { agentId, session };
-    return await beat(this.#database.pool, identity, { ...state, queues: null, types: null });
+    const answer = await beat(this.#database.pool, identity, {
+      ...state,
+      queues: null,
+      types: null,
+    });
+    if (!answer.superseded && !answer.unknown) this.#onBeat(identity, answer);
+    return answer;
   }
 
   /** Answers whether there is anything among it that the session was not told before. */

@@ -5,17 +5,18 @@
 //             └────────────────────────────────────────┘   or the time is up: answer nothing
 //
 // Claims that are made while a statement is in flight share the next one. While agents wait nothing is
-// sent but a sign of life for all of them together, every 5 s.
+// sent but a sign of life every 5 s, for all of them together that do not beat here by themselves.
 //
-// Waking all agents for one command would cost a thousand claims. So a NOTIFY wakes one that may claim the
-// work, the one that has waited longest. While there is more than an agent asked for it wakes two others:
-// a burst wakes everybody in a few rounds.
+// A NOTIFY wakes one that may claim the work. While there is more than an agent asked for it wakes two
+// others: a burst wakes everybody in a few rounds. One that was woken and cannot claim after all has all
+// others look.
 //
 // A poll looks before it waits, and what is announced while it looks makes it look again. Should a wake-up
-// get lost all the same, the answer to the next sign of life says who is to look. What was claimed for an agent that has gone away in the meantime is taken back at once.
+// get lost all the same, the answer to the next sign of life says who is to look. What was claimed for an
+// agent that has gone away in the meantime is taken back at once.
 
 import { setTimeout as pause } from 'node:timers/promises';
-import type { Subscription } from '../db/agents.ts';
+import type { Identity } from '../db/agents.ts';
 import { Batcher } from '../db/batcher.ts';
 import {
   claimMany,
@@ -27,36 +28,23 @@ import {
 import type { Command } from '../db/command-json.ts';
 import type { Database } from '../db/connect.ts';
 import { jitteredBackoffMs } from '../db/backoff.ts';
-import { isWorkFor } from '../db/work.ts';
 import type { Logger } from '../runtime/log.ts';
 import { Problem } from './problem.ts';
+import { Waiter, Waiters } from './waiters.ts';
 import type { WakeUps } from './wake-ups.ts';
 
 const MOST_A_STATEMENT = 100;
 const MOST_WAITING = 10_000;
 const KEEP_ALIVE_MS = 5_000;
 
+/** A listening connection over which nothing was asked for so long may be dead. */
+const LONGEST_SILENCE_MS = 60_000;
+
 /**
  * How often something is tried. Beyond that, what is to be taken back is for the agent's beats or its
  * attempts' deadlines.
  */
 const MOST_TRIES = 8;
-
-/** Why a waiter is woken: work may wait for it, or it is to wait no more. */
-type Call = 'work' | 'over';
-
-interface Waiter {
-  request: ClaimRequest;
-  /** What it comes down to, once the database has said so. */
-  subscription?: Subscription;
-  session?: string;
-  /** Work was announced while it looked. */
-  missed: boolean;
-  /** While it waits, wakes it. */
-  wake?: (call: Call) => void;
-  /** It is to wait no more, also if it does not wait right now. */
-  isOver: boolean;
-}
 
 export interface Waiting {
   ms: number;
@@ -69,9 +57,9 @@ export class ClaimDesk {
   readonly #wakeUps: WakeUps;
   readonly #log: Logger;
   readonly #claims: Batcher<ClaimRequest, ClaimAnswer>;
-  /** By agent, in the order in which they began to wait. */
-  readonly #waiters = new Map<string, Waiter>();
+  readonly #waiters = new Waiters();
   #keepingAlive: NodeJS.Timeout | undefined;
+  #keptAliveAtMs = -Infinity;
 
   constructor(database: Database, wakeUps: WakeUps, log: Logger) {
     this.#database = database;
@@ -82,7 +70,7 @@ export class ClaimDesk {
     });
     wakeUps.add({
       onWork: (payload) => this.#hear(payload),
-      onGap: () => this.#wakeAll(),
+      onGap: () => this.#waiters.wakeAll(),
     });
   }
 
@@ -93,11 +81,10 @@ export class ClaimDesk {
    * @throws what the database throws when it is away: whether something was claimed then is not known.
    */
   async claim(request: ClaimRequest, waiting: Waiting): Promise<ClaimAnswer> {
-    const earlier = this.#waiters.get(request.agentId);
-    if (earlier) dismiss(earlier);
+    this.#waiters.get(request.agentId)?.dismiss();
     if (waiting.ms === 0) return await this.#look(request, waiting.signal);
     if (this.#waiters.size >= MOST_WAITING) throw tooMany();
-    const waiter: Waiter = { request, missed: false, isOver: false };
+    const waiter = new Waiter(request);
     this.#enter(waiter);
     try {
       return await this.#lookAndWait(waiter, waiting);
@@ -120,30 +107,41 @@ export class ClaimDesk {
 
   close(): void {
     clearInterval(this.#keepingAlive);
-    for (const waiter of this.#waiters.values()) dismiss(waiter);
+    for (const waiter of this.#waiters.all()) waiter.dismiss();
+  }
+
+  /** An agent has beaten, so that its open poll need not show that it lives. `ready`: work may wait for it. */
+  noteBeat({ agentId, session }: Identity, { ready }: { ready: boolean }): void {
+    const waiter = this.#waiters.get(agentId);
+    if (waiter?.session !== session) return;
+    waiter.noteBeat();
+    if (ready) waiter.rouse();
   }
 
   async #lookAndWait(waiter: Waiter, { ms, signal }: Waiting): Promise<ClaimAnswer> {
     const { request } = waiter;
-    const end = () => dismiss(waiter);
+    const end = () => waiter.dismiss();
     const timer = setTimeout(end, ms);
     signal.addEventListener('abort', end);
+    /** Whether it looks because it was woken, and others were not. */
+    let isCalled = false;
     try {
       for (;;) {
         waiter.missed = false;
         const answer = await this.#look(waiter.request, signal);
-        const isNothing = answer.commands.length === 0;
-        const mayWait = answer.answer === 'claimed' || answer.answer === 'draining';
-        if (!isNothing || waiter.isOver) return answer;
-        if (!mayWait && waiter.request !== request) {
+        if (answer.commands.length > 0 || waiter.isOver) return answer;
+        if (answer.answer === 'claimed' || answer.answer === 'draining') {
+          if (waiter.know(answer)) this.#waiters.wakeAll();
+        } else if (waiter.request !== request) {
           // Its session was never its own: it has none, and is as good as new.
           waiter.request = request;
           continue;
+        } else {
+          if (isCalled) this.#waiters.wakeAll();
+          return answer;
         }
-        if (!mayWait) return answer;
-        this.#know(waiter, answer);
-        const call = waiter.missed ? 'work' : await this.#wait(waiter);
-        if (call === 'over') return answer;
+        if (!waiter.missed && (await waiter.wait()) === 'over') return answer;
+        isCalled = true;
       }
     } finally {
       clearTimeout(timer);
@@ -160,7 +158,7 @@ export class ClaimDesk {
     }
     if (answer.more)
       for (const lane of new Set(commands.map(({ queue, type }) => `${queue} ${type}`)))
-        this.#wake(lane, 2);
+        this.#waiters.wake(lane, 2);
     return answer;
   }
 
@@ -174,38 +172,14 @@ export class ClaimDesk {
     }
   }
 
-  #know(waiter: Waiter, { session, queues, types, answer }: ClaimAnswer): void {
-    waiter.session = session;
-    // From now on it has one; to ask without would say that it has restarted.
-    if (waiter.request.session === undefined) waiter.request = { ...waiter.request, session };
-    // What drains is woken for no work, and if it just was, somebody else has to look.
-    if (answer === 'draining' && waiter.subscription !== NOTHING) {
-      if (waiter.subscription) this.#wakeAll();
-      waiter.subscription = NOTHING;
-    } else if (answer === 'claimed') waiter.subscription = { queues, types };
-  }
-
-  async #wait(waiter: Waiter): Promise<Call> {
-    const { promise, resolve } = Promise.withResolvers<Call>();
-    waiter.wake = (call) => {
-      delete waiter.wake;
-      resolve(call);
-    };
-    return await promise;
-  }
-
   #enter(waiter: Waiter): void {
-    const { agentId } = waiter.request;
-    // A new one comes last.
-    this.#waiters.delete(agentId);
-    this.#waiters.set(agentId, waiter);
+    this.#waiters.enter(waiter);
     this.#wakeUps.listen();
     this.#keepingAlive ??= setInterval(() => void this.#keepAlive(), KEEP_ALIVE_MS);
   }
 
   #leave(waiter: Waiter): void {
-    const { agentId } = waiter.request;
-    if (this.#waiters.get(agentId) === waiter) this.#waiters.delete(agentId);
+    this.#waiters.leave(waiter);
     if (this.#waiters.size > 0) return;
     clearInterval(this.#keepingAlive);
     this.#keepingAlive = undefined;
@@ -213,7 +187,11 @@ export class ClaimDesk {
 
   async #keepAlive(): Promise<void> {
     const sessions = new Map<string, string>();
-    for (const [agentId, { session }] of this.#waiters) if (session) sessions.set(agentId, session);
+    for (const { request, session, beats } of this.#waiters.all())
+      if (session && !beats) sessions.set(request.agentId, session);
+    const nowMs = performance.now();
+    if (sessions.size === 0 && nowMs - this.#keptAliveAtMs < LONGEST_SILENCE_MS) return;
+    this.#keptAliveAtMs = nowMs;
     try {
       for (const agentId of await keepAlive(this.#wakeUps, sessions)) this.#call(agentId);
     } catch (error) {
@@ -224,47 +202,13 @@ export class ClaimDesk {
 
   #hear(payload: string): void {
     const target = payload.split(' ')[2];
-    if (target === undefined) this.#wake(payload, 1);
+    if (target === undefined) this.#waiters.wake(payload, 1);
     else this.#call(target);
   }
 
   #call(agentId: string): void {
-    const waiter = this.#waiters.get(agentId);
-    if (waiter) rouse(waiter);
+    this.#waiters.get(agentId)?.rouse();
   }
-
-  /** Wakes so many of those that may claim this; if none of them waits, those that look are to look again. */
-  #wake(payload: string, count: number): void {
-    let left = count;
-    const looking: Waiter[] = [];
-    for (const [agentId, waiter] of this.#waiters) {
-      if (left === 0) return;
-      if (!waiter.wake) looking.push(waiter);
-      else if (isWorkFor(payload, agentId, waiter.subscription ?? NOTHING)) {
-        waiter.wake('work');
-        left -= 1;
-      }
-    }
-    if (left < count) return;
-    for (const waiter of looking) waiter.missed = true;
-  }
-
-  #wakeAll(): void {
-    for (const waiter of this.#waiters.values()) rouse(waiter);
-  }
-}
-
-const NOTHING: Subscription = { queues: [], types: [] };
-
-/** Has it look: now if it waits, else once more. */
-function rouse(waiter: Waiter): void {
-  if (waiter.wake) waiter.wake('work');
-  else waiter.missed = true;
-}
-
-function dismiss(waiter: Waiter): void {
-  waiter.isOver = true;
-  waiter.wake?.('over');
 }
 
 function busy(): Problem {

@@ -19,7 +19,7 @@ import { HttpClient, ServerError } from './http-client.ts';
 import type { Transport } from './transport.ts';
 
 /** How long a claim waits at the server for work: less than proxies wait for an answer, as a rule. */
-const WAIT_S = 25;
+const WAIT_S = 50;
 
 /** How long an answer may take, beyond what a request asks to wait. */
 const PATIENCE_MS = 10_000;

@@ -3,7 +3,7 @@
 import { connect as connectSocket } from 'node:net';
 import { describe, expect, test, vi } from 'vitest';
 import { useAgentsApi } from '../support/agents-api.ts';
-import { DELAY_RESULT, send, simpleClient } from '../support/client.ts';
+import { DELAY_RESULT, send, sessionClient, simpleClient } from '../support/client.ts';
 import { startServer } from '../support/server.ts';
 import { row } from '../support/session.ts';
 
@@ -165,6 +165,32 @@ describe('waiting for work', () => {
     // By hand, which tells nobody.
     await query(`update executor.queues set paused_at = null`);
     expect((await polled).body.id).toBe(id);
+  });
+
+  test('what one was woken for that cannot claim any more goes to another', async () => {
+    const superseded = await sessionClient(url);
+    const first = superseded.claim({ wait: 30 });
+    await untilWaiting(1);
+    const second = simpleClient(url, 'second').next('&wait=4');
+    await untilWaiting(2);
+    await query('update executor.agents set session = gen_random_uuid() where id = $1', [
+      superseded.agentId,
+    ]);
+    const id = await delay();
+    expect((await first).status).toBe(409);
+    expect((await second).body).toMatchObject({ id });
+  });
+
+  test('the beat of one that waits wakes it, if there is work', async () => {
+    await query(`update executor.queues set paused_at = now()`);
+    const agent = await sessionClient(url);
+    // Before the server's own sign of life would do so.
+    const claimed = agent.claim({ wait: 4 });
+    await untilWaiting(1);
+    const id = await delay();
+    await query(`update executor.queues set paused_at = null`);
+    await agent.say('beat', { running: [] });
+    expect((await claimed).body).toMatchObject([{ id }]);
   });
 
   test('who waits gives signs of life, and nothing else is sent', async () => {
