@@ -2,6 +2,7 @@
 
 import type { AttemptKey, Beat, Identity, Subscription } from '../db/agents.ts';
 import type { Registration } from './transports/http.ts';
+import type { WorkBell } from './work-bell.ts';
 
 /** What the main thread runs: taken at one moment, so that both halves agree. */
 export type AgentState = Omit<Beat, keyof Subscription>;
@@ -17,8 +18,8 @@ export type LifelineTarget =
   | { serverUrl: string; registration: Registration };
 
 export type LifelineSetup = LifelineTarget & {
-  /** 1 while the main thread has yet to hear that work waits: one such message is enough. */
-  workTold: Int32Array<SharedArrayBuffer>;
+  /** Tells the main thread that work may wait. */
+  workBell: WorkBell;
 };
 export type PostgresLifelineSetup = Extract<LifelineSetup, { url: string }>;
 export type HttpLifelineSetup = Extract<LifelineSetup, { serverUrl: string }>;
@@ -36,7 +37,7 @@ export type LogArguments = [fieldsOrText: unknown, text?: string];
 
 /** What the lifeline tells the main thread. */
 export type FromLifeline =
-  | { kind: 'open' | 'ask' | 'work' | 'superseded' }
+  | { kind: 'open' | 'ask' | 'superseded' }
   | { kind: 'revoked'; attempts: AttemptKey[] }
   | { kind: 'cancelled'; ids: string[] }
   | { kind: 'log'; level: 'debug' | 'info' | 'warn'; line: LogArguments };

@@ -21,6 +21,7 @@ import type {
 import { LifelineQuery } from './lifeline-query.ts';
 import { Pulse } from './pulse.ts';
 import { HttpClient, ServerError } from './transports/http-client.ts';
+import { ring } from './work-bell.ts';
 
 /** Longer would cost two beats, and with them the agent, when the server's host is gone without a word. */
 const PATIENCE_MS = 4_000;
@@ -138,7 +139,7 @@ export class HttpLifelineThread {
     if (answer.drain !== this.#drains)
       this.#say('info', answer.drain ? 'to be drained: claims find nothing' : 'no longer drained');
     this.#drains = answer.drain;
-    if (answer.ready) this.#tellOfWork();
+    if (answer.ready) ring(this.#setup.workBell);
   }
 
   /** Answers in how many ms to beat again. */
@@ -160,10 +161,6 @@ export class HttpLifelineThread {
     this.#failures += 1;
     this.#say(this.#failures === 1 ? 'warn' : 'debug', { err: error }, 'no beat; trying again');
     return jitteredBackoffMs(this.#failures);
-  }
-
-  #tellOfWork(): void {
-    if (Atomics.exchange(this.#setup.workTold, 0, 1) === 0) this.#tell({ kind: 'work' });
   }
 
   #say(level: 'debug' | 'info' | 'warn', ...line: LogArguments): void {

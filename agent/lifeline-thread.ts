@@ -28,6 +28,7 @@ import type {
 } from './lifeline-messages.ts';
 import { LifelineQuery } from './lifeline-query.ts';
 import { Pulse } from './pulse.ts';
+import { ring } from './work-bell.ts';
 
 // Less than the listener waits for an answer: a statement that is slow, not unanswered, must not cost the
 // connection and with it the session's lock.
@@ -111,7 +112,7 @@ export class LifelineThread {
   #hear(channel: string, payload: string): void {
     const { identity, subscription } = this.#setup;
     if (channel === 'executor_work') {
-      if (isWorkFor(payload, identity.agentId, subscription)) this.#tellOfWork();
+      if (isWorkFor(payload, identity.agentId, subscription)) ring(this.#setup.workBell);
     } else if (payload === 'many') this.#pulse.now();
     else this.#cancels.pass(payload.split(' '));
   }
@@ -137,7 +138,7 @@ export class LifelineThread {
       this.#tell({ kind: 'revoked', attempts });
     }
     this.#cancels.pass(answer.cancelled);
-    if (answer.ready) this.#tellOfWork();
+    if (answer.ready) ring(this.#setup.workBell);
     if (answer.tickDue) await this.#tick();
   }
 
@@ -147,10 +148,6 @@ export class LifelineThread {
     } catch (error) {
       this.#complain(error, 'the tick failed');
     }
-  }
-
-  #tellOfWork(): void {
-    if (Atomics.exchange(this.#setup.workTold, 0, 1) === 0) this.#tell({ kind: 'work' });
   }
 
   /** That the connection is down is the listener's to say. */

@@ -15,6 +15,7 @@ import type {
   LifelineTarget,
   ToLifeline,
 } from './lifeline-messages.ts';
+import { listenTo, newWorkBell } from './work-bell.ts';
 
 /** How long the thread may take to close its connection. */
 const CLOSE_MS = 400;
@@ -36,7 +37,7 @@ export interface LifelineOptions {
 export class Lifeline {
   readonly #target: LifelineTarget;
   readonly #options: LifelineOptions;
-  readonly #workTold = new Int32Array(new SharedArrayBuffer(4));
+  readonly #workBell = newWorkBell();
   readonly #opened = Promise.withResolvers<void>();
   #worker: Worker | undefined;
   #exited: Promise<void> | undefined;
@@ -53,6 +54,7 @@ export class Lifeline {
   load(): void {
     // Nobody may be waiting for it yet when it fails.
     this.#opened.promise.catch(() => {});
+    void listenTo(this.#workBell, () => this.#options.onWork());
     this.#start();
   }
 
@@ -76,9 +78,7 @@ export class Lifeline {
   }
 
   #start(): void {
-    const workTold = this.#workTold;
-    Atomics.store(workTold, 0, 0);
-    const setup: LifelineSetup = { ...this.#target, workTold };
+    const setup: LifelineSetup = { ...this.#target, workBell: this.#workBell };
     const worker = new Worker(new URL('./lifeline-worker.ts', import.meta.url), {
       name: 'lifeline',
       workerData: setup,
@@ -95,17 +95,13 @@ export class Lifeline {
   }
 
   #heed(message: FromLifeline): void {
-    const { state, onWork, onRevoked, onCancelled, onSuperseded, log } = this.#options;
+    const { state, onRevoked, onCancelled, onSuperseded, log } = this.#options;
     switch (message.kind) {
       case 'open':
         this.#isOpen = true;
         return this.#opened.resolve();
       case 'ask':
         return this.#post({ kind: 'state', state: state() });
-      case 'work':
-        // First: what comes in while the agent claims needs a message of its own.
-        Atomics.store(this.#workTold, 0, 0);
-        return onWork();
       case 'revoked':
         return onRevoked(message.attempts);
       case 'cancelled':
