@@ -54,7 +54,7 @@ export class Haul implements AsyncDisposable {
   async #submit(): Promise<void> {
     for (let sent = 0; this.done < this.#commands;) {
       const { rows } = await this.#client.query<{ live: number }>(
-        'select count(*)::integer as live from executor_queue.job_common',
+        'select coalesce(sum(depth), 0)::integer as live from executor.lane_states',
       );
       const live = rows[0]?.live ?? 0;
       this.done = sent - live;
@@ -75,7 +75,7 @@ export class Haul implements AsyncDisposable {
     const client = new Client(url);
     await client.connect();
     let purged = 0;
-    let upTo = new Date(0).toISOString();
+    let upTo = '00000000-0000-0000-0000-000000000000';
     while (this.done < this.#commands) {
       await sleep(PURGE_PAUSE_MS);
       const limit = Math.min(MOST_PURGED, this.done - purged - this.#kept);
@@ -89,15 +89,16 @@ export class Haul implements AsyncDisposable {
   }
 }
 
+// By id, which is by time: there is no index of all commands by their creation alone.
 const PURGE = `
   with purged as (
     delete from executor.commands
     where id = any (array(
       select id from executor.commands
-      where created_at >= $1 and finished_at is not null
-      order by created_at, id
+      where id > $1 and finished_at is not null
+      order by id
       limit $2
     ))
-    returning created_at
+    returning id
   )
-  select count(*)::integer as n, max(created_at)::text as last from purged`;
+  select count(*)::integer as n, (array_agg(id order by id desc))[1] as last from purged`;
