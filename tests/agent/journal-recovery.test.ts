@@ -185,7 +185,9 @@ test.skipIf(!canMount())('without disk space an agent claims nothing, until ther
   await expectStatus(database(), 'COMPLETED', 1);
   disk.fill();
   await submit(database(), 3);
-  await agent.printed(/"level":"error".*disk (?:space|is full).*"the journal is unusable: claiming nothing/);
+  await agent.printed(
+    /"level":"error".*disk (?:space|is full).*"the journal is unusable: claiming nothing/,
+  );
   await nextBeat(agentId);
   await expectStatus(database(), 'PENDING', 3);
   disk.free();
