@@ -537,10 +537,6 @@ export interface ExecutorMigrations {
   name: string;
 }
 
-export interface ExecutorPresentWatchers {
-  id: string | null;
-}
-
 export interface ExecutorProgress {
   /**
    * The attempt that said so.
@@ -654,7 +650,6 @@ export interface DB {
   "executor.lanes": ExecutorLanes;
   "executor.ledger_queue_mismatch": ExecutorLedgerQueueMismatch;
   "executor.migrations": ExecutorMigrations;
-  "executor.present_watchers": ExecutorPresentWatchers;
   "executor.progress": ExecutorProgress;
   "executor.queue_states": ExecutorQueueStates;
   "executor.queues": ExecutorQueues;

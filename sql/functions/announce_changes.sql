@@ -10,7 +10,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
   if coalesce(cardinality(p_ids), 0) = 0
-    or not exists (select from executor.present_watchers) then
+    or not exists (select from executor.watchers where until > clock_timestamp()) then
     return;
   end if;
   perform pg_notify('executor_changed', executor.payload_of(p_ids));

@@ -39,28 +39,23 @@ as $$
 #variable_conflict use_column
 declare
   -- Where there is work.
-  v_lanes text[];
-  v_is_watched boolean;
+  v_lanes text[] := array(
+    select open.lane
+    from executor.open_lanes(p_agent_id, p_queues, p_types) as open
+    where exists (
+      select
+      from executor_queue.job_common t
+      where t.name = open.lane
+        and t.state < 'active'
+        and not t.blocked
+        and t.start_after <= now()
+      -- Lane by lane: to a planner that saw the tickets' table empty, joining looks cheaper.
+      offset 0
+    )
+  );
   v_ids uuid[] := '{}';
   v_left uuid[];
 begin
-  select
-    array(
-      select open.lane
-      from executor.open_lanes(p_agent_id, p_queues, p_types) as open
-      where exists (
-        select
-        from executor_queue.job_common t
-        where t.name = open.lane
-          and t.state < 'active'
-          and not t.blocked
-          and t.start_after <= now()
-        -- Lane by lane: to a planner that saw the tickets' table empty, joining looks cheaper.
-        offset 0
-      )
-    ),
-    exists (select from executor.present_watchers)
-  into v_lanes, v_is_watched;
   if p_taken is not null then
     v_ids := p_taken;
   elsif cardinality(v_lanes) = 1 then
@@ -113,9 +108,7 @@ begin
       s.cancel_requested_at is not null
     from started s
     order by s.may_not_wait desc, s.priority desc, s.id;
-  if v_is_watched then
-    perform pg_notify('executor_changed', executor.payload_of(v_ids));
-  end if;
+  perform executor.announce_changes(v_ids);
 end
 $$;
 comment on function executor.claim(text, uuid, bigint, text[], text[], integer, integer, uuid[]) is

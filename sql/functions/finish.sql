@@ -37,7 +37,6 @@ declare
   v_results jsonb[];
   v_are_known boolean;
   v_are_completions boolean;
-  v_is_watched boolean;
   v_completed uuid[];
   v_keys text[];
   v_report record;
@@ -50,10 +49,8 @@ begin
     array_agg(report.session),
     array_agg(report.result),
     bool_and(report.outcome in ('completed', 'failed', 'timed_out', 'cancelled')),
-    bool_and(report.outcome = 'completed'),
-    exists (select from executor.present_watchers)
-  into
-    v_ids, v_completed_attempts, v_sessions, v_results, v_are_known, v_are_completions, v_is_watched
+    bool_and(report.outcome = 'completed')
+  into v_ids, v_completed_attempts, v_sessions, v_results, v_are_known, v_are_completions
   from (
     select
       (item ->> 'id')::uuid as id,
@@ -128,9 +125,7 @@ begin
   if v_one_by_one <> '{}' then
     perform executor.hand_on_keys(v_one_by_one);
   end if;
-  if v_is_watched then
-    perform pg_notify('executor_changed', executor.payload_of(v_ids));
-  end if;
+  perform executor.announce_changes(v_ids);
 
   return query
     select

@@ -26,7 +26,6 @@ declare
   v_is_fine boolean;
   v_has_targets boolean;
   v_has_keys boolean;
-  v_is_watched boolean;
   -- Ordinal → the command that was submitted under this idempotency key before.
   v_known jsonb := '{}';
   v_added uuid[];
@@ -56,9 +55,8 @@ begin
       )
     ),
     bool_or(item -> 'target' ->> 'agentId' is not null),
-    bool_or(item ->> 'idempotencyKey' is not null),
-    exists (select from executor.present_watchers)
-  into v_ids, v_is_fine, v_has_targets, v_has_keys, v_is_watched
+    bool_or(item ->> 'idempotencyKey' is not null)
+  into v_ids, v_is_fine, v_has_targets, v_has_keys
   from jsonb_array_elements(p_batch) with ordinality as batch (item, ordinal);
   if v_ids is null then
     return;
@@ -187,9 +185,7 @@ begin
   if v_due_at is not null then
     perform executor.announce_due(v_due_at);
   end if;
-  if v_is_watched and v_added is not null then
-    perform pg_notify('executor_changed', executor.payload_of(v_added));
-  end if;
+  perform executor.announce_changes(v_added);
 
   for v_ordinal in 1..cardinality(v_ids) loop
     return next coalesce((v_known ->> v_ordinal::text)::uuid, v_ids[v_ordinal]);
