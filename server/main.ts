@@ -14,6 +14,7 @@ import { serverSettings } from './config.ts';
 import { Following } from './following.ts';
 import { listen } from './listen.ts';
 import { Ticker } from './ticker.ts';
+import { Vacuum } from './vacuum.ts';
 
 const MAX_CONNECTIONS = 10;
 
@@ -42,6 +43,7 @@ async function run(): Promise<void> {
   const directUrl = settings.DATABASE_DIRECT_URL ?? databaseUrl;
   const ticker = new Ticker(directUrl, log);
   await reach(() => ticker.open());
+  const vacuum = new Vacuum(database.pool, log);
   const following = new Following({ url: directUrl, kysely: database.kysely, log });
   const desks = new AgentDesks({ database, url: directUrl, log });
   const app = createApp({
@@ -57,6 +59,7 @@ async function run(): Promise<void> {
 
   if (!stopRequest.aborted) await once(stopRequest, 'abort');
   log.info({ reason: stopRequest.reason }, 'stopping');
+  vacuum.close();
   following.end();
   desks.end();
   await listener.stop(REQUESTS_MS);

@@ -59,6 +59,22 @@ test('it ticks until it stops', async () => {
   });
 });
 
+test('it vacuums what has many dead rows', async () => {
+  const { pool } = database();
+  await pool.query('create table executor.spoiled as select generate_series(1, 60000)');
+  await pool.query('delete from executor.spoiled');
+  const child = start({});
+  await ready(child);
+  // By it or by autovacuum, which takes turns with the databases, a minute each.
+  const vacuumed = `select from pg_stat_user_tables
+    where relname = 'spoiled' and coalesce(last_vacuum, last_autovacuum) is not null`;
+  await vi.waitFor(async () => expect((await pool.query(vacuumed)).rowCount).toBe(1), {
+    timeout: 15_000,
+  });
+  child.kill('SIGTERM');
+  expect(await once(child, 'exit')).toEqual([0, null]);
+});
+
 test('it ends when its launcher goes away', async () => {
   const child = start({});
   await ready(child);
