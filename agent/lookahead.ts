@@ -13,7 +13,7 @@ const HORIZON_MS = 20;
 /** The newest command's share in the mean. */
 const WEIGHT = 1 / 8;
 
-const MOST = 200;
+const MOST = 400;
 
 /** How many claims in a row may have to prove the queue full before the next one claims ahead. */
 const MOST_DOUBTS = 16;

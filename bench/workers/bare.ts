@@ -25,7 +25,7 @@ const FINISH = `
   where id = any ($1::uuid[])`;
 
 /** See agent/lookahead.ts. */
-const MOST_AHEAD = 200;
+const MOST_AHEAD = 400;
 
 const claims = new Client(url);
 const finishes = new Client(url);

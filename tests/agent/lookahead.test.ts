@@ -37,11 +37,11 @@ test('twice as many after each claim that the queue answers in full, within a bo
     claim();
     return lookahead.size;
   });
-  expect(sizes).toEqual([4, 8, 16, 32, 64, 128, 200, 200, 200]);
+  expect(sizes).toEqual([4, 8, 16, 32, 64, 128, 256, 400, 400]);
 });
 
 test('no more than will begin within 20 ms', () => {
-  growTo(200);
+  growTo(400);
   executed(4, 100);
   expect(lookahead.size).toBe(CONCURRENCY * 5);
   executed(15, 100);
@@ -49,15 +49,15 @@ test('no more than will begin within 20 ms', () => {
 });
 
 test('nothing while commands take longer than 20 ms, and again once they do not', () => {
-  growTo(200);
+  growTo(400);
   executed(21, 100);
   expect(lookahead.size).toBe(0);
   executed(0.1, 100);
-  expect(lookahead.size).toBe(200);
+  expect(lookahead.size).toBe(400);
 });
 
 test('nothing for a while after a command that took long', () => {
-  growTo(200);
+  growTo(400);
   executed(10_000);
   expect(lookahead.size).toBe(0);
   executed(0.1, 20);
