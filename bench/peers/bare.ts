@@ -18,7 +18,7 @@ export const bare: Peer = {
     const env = { DATABASE_URL: url, CONCURRENCY: String(concurrency) };
     return Promise.resolve(startWorker('workers/bare.ts', env));
   },
-  pace: (concurrency) => (concurrency < 100 ? 12_000 : 16_000),
+  pace: () => 24_000,
 };
 
 const TABLES = `

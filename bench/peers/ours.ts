@@ -64,7 +64,7 @@ export const ours: Peer = {
       },
     };
   },
-  pace: (concurrency) => (concurrency < 100 ? 6_000 : 10_000),
+  pace: (concurrency) => (concurrency < 100 ? 15_000 : 18_000),
 };
 
 export function submitInSql(url: string): Submitter {
