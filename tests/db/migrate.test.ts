@@ -11,6 +11,18 @@ import { createDatabase } from '../support/database.ts';
 
 const types = commandTypes();
 
+/** What databases out there have had applied: a correction is a migration of its own. */
+const SHIPPED = [
+  [1, '6a8dd013bd82'],
+  [2, 'be9ce7e9c9a7'],
+  [3, '9ad6889a9541'],
+  [4, 'f4a2543128a2'],
+  [5, '0e0606b1fc38'],
+  [6, '8643b178950c'],
+  [7, '5bc8956b87a7'],
+  [8, 'd1ae84dfafad'],
+];
+
 async function emptyDatabase() {
   const { url, drop } = await createDatabase();
   const database = connect(url, { applicationName: 'test', max: 1 });
@@ -120,6 +132,44 @@ test('a database that is newer than the code is refused and left alone', async (
   );
   await expect(migrate(database.url, { types })).rejects.toThrow(/newer than this code/);
   await expect(checkDatabase(database)).rejects.toThrow(/newer than this code/);
+});
+
+test('a migration stays as it was shipped', () => {
+  const checksums = readMigrations().map(({ id, checksum }) => [id, checksum.slice(0, 12)]);
+  expect(checksums).toEqual(SHIPPED);
+});
+
+test.each([
+  ['as they were', 5, '0e0606b1fc3883d1620d925202b2149185fc2709286e64df7e2bd7c6ea8ec55b'],
+  [
+    'before 0005 was corrected',
+    5,
+    '7193f45b173d9123d47748b36ab4d7cf745aa1865fb5af158a61a313d7a9f437',
+  ],
+  ['after 0007 was', 7, '93b67e2984eec955da343b17f13a23462e585360ac53d2e36c5a92d32579103a'],
+])('a database that had its migrations %s comes to the same', async (_, id, checksum) => {
+  const database = await emptyDatabase();
+  const { pool } = database;
+  await migrate(database.url, { types });
+  await pool.query('update executor.migrations set checksum = $2 where id = $1', [id, checksum]);
+  await pool.query(`
+    delete from executor.migrations where id = 8;
+    alter table executor.commands reset (autovacuum_vacuum_cost_limit);
+    create view executor.present_watchers as select id from executor.watchers;
+    insert into executor.definitions values ('views/present_watchers.sql', 'old')`);
+  await migrate(database.url, { types });
+  const { rows } = await pool.query(`
+    select
+      to_regclass('executor.present_watchers') as view,
+      (select count(*)::int from executor.definitions where name ~ 'present_watchers') as noted,
+      (select reloptions from pg_class where oid = 'executor.commands'::regclass) as options`);
+  expect(rows).toEqual([
+    {
+      view: null,
+      noted: 0,
+      options: expect.arrayContaining(['autovacuum_vacuum_cost_limit=2000']),
+    },
+  ]);
 });
 
 test('a migration that was changed after it was applied is refused', async () => {
