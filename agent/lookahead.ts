@@ -13,7 +13,7 @@ const HORIZON_MS = 20;
 /** The newest command's share in the mean. */
 const WEIGHT = 1 / 8;
 
-const MOST = 400;
+export const MOST_AHEAD = 400;
 
 /** How many claims in a row may have to prove the queue full before the next one claims ahead. */
 const MOST_DOUBTS = 16;
@@ -51,7 +51,7 @@ export class Lookahead {
     this.#fullClaims += 1;
     if (this.#someBeganLate) this.#allowed = Math.floor(this.#allowed / 2);
     else if (this.#fullClaims >= this.#doubts)
-      this.#allowed = Math.min(MOST, Math.max(this.#concurrency, 2 * this.#allowed));
+      this.#allowed = Math.min(MOST_AHEAD, Math.max(this.#concurrency, 2 * this.#allowed));
     this.#someBeganLate = false;
   }
 

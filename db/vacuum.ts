@@ -1,6 +1,6 @@
 // Vacuum as soon as it is worth while. Autovacuum would do the same, but looks at a database once a minute
 // (autovacuum_naptime): at 14,000 commands a second, a million claimed tickets, which each claim passes over
-// in their index, and three million outgrown rows of the ledger, which then never gets small again.
+// in their index, and two million outgrown rows of the ledger, which then never gets small again.
 
 import { z } from 'zod';
 import type { Queryable } from './agents.ts';
@@ -33,7 +33,9 @@ const BLOATED_TABLES = `
     and pg_catalog.pg_stat_get_dead_tuples(c.oid)
       > 50000 + pg_catalog.pg_stat_get_live_tuples(c.oid) / 2
     and pg_catalog.pg_total_relation_size(c.oid) < 1000000000
-    and not coalesce(
-      c.reloptions && array['autovacuum_enabled=false', 'autovacuum_enabled=off'], false
+    and not exists (
+      select
+      from pg_catalog.pg_options_to_table(c.reloptions)
+      where option_name = 'autovacuum_enabled' and not option_value::boolean
     )
     and pg_catalog.pg_has_role(c.relowner, 'usage')`;

@@ -2,6 +2,7 @@
 // no journal and no agent. In batches as large as our agent's at most, with what it claims ahead.
 
 import { Client } from 'pg';
+import { MOST_AHEAD } from '../../agent/lookahead.ts';
 import { begin, concurrency, end, url } from './worker.ts';
 
 const CLAIM = `
@@ -23,9 +24,6 @@ const FINISH = `
   update bare_commands
   set status = 'COMPLETED', result = '{"ok": true}', finished_at = now(), updated_at = now()
   where id = any ($1::uuid[])`;
-
-/** See agent/lookahead.ts. */
-const MOST_AHEAD = 400;
 
 const claims = new Client(url);
 const finishes = new Client(url);
