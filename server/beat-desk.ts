@@ -76,7 +76,7 @@ export class BeatDesk {
         if (this.#tell(request, answer) || answer.superseded || answer.unknown) return answer;
         const leftMs = startedAt + Math.min(ms, answer.intervalMs) - performance.now();
         if (!held.isDue && leftMs > 0) await woken(held, leftMs);
-        if (!held.isDue) return answer;
+        if (!held.isDue || signal.aborted) return answer;
       }
     } finally {
       signal.removeEventListener('abort', wake);

@@ -6,7 +6,8 @@
 -- claim's reply was lost): it goes back as unstarted. Comparing the lists alone would race with
 -- claims in flight.
 --
--- p_draining: it claims no more, and finishes what it runs.
+-- p_draining: it claims no more, and finishes what it runs. That is for good: over HTTP an older beat, given up for this
+-- one, may be looked at after it.
 -- p_queues, p_types: what it claims; null: what it registered.
 --
 -- Answers:
@@ -64,7 +65,7 @@ begin
     beat_at = clock_timestamp(),
     beat_clock = executor.observed_ms(),
     running = jsonb_array_length(p_running),
-    draining = p_draining,
+    draining = draining or p_draining,
     has_beaten = true,
     lost_at = null
   where id = p_agent_id and session = p_session

@@ -1,8 +1,8 @@
 import { randomUUID } from 'node:crypto';
 import { expect, test } from 'vitest';
-import { signOff } from '../../db/agents.ts';
+import { beat, signOff } from '../../db/agents.ts';
 import { useDatabase } from '../support/database.ts';
-import { row, startSession, submit } from '../support/session.ts';
+import { row, startSession, submit, SUBSCRIPTION } from '../support/session.ts';
 
 const database = useDatabase();
 
@@ -73,6 +73,18 @@ test('a command whose claim was answered into the void goes back as unstarted', 
   const again = await session.claim(1, 8);
   expect(again).toMatchObject([{ id, attempt: 2 }]);
   await session.complete(again);
+});
+
+test('an agent stays draining though a beat from before is looked at after that', async () => {
+  await using session = await startSession(database());
+  const say = { running: [], settledClaimNo: 0, ...SUBSCRIPTION };
+  await beat(database().pool, session, { ...say, draining: true });
+  await beat(database().pool, session, { ...say, draining: false });
+  const { rows } = await database().pool.query(
+    'select state from executor.agent_states where id = $1',
+    [session.agentId],
+  );
+  expect(rows).toEqual([{ state: 'draining' }]);
 });
 
 test('a beat revokes what the agent runs but no longer owns, and nothing else', async () => {
