@@ -1,9 +1,9 @@
 // Kills the process groups of an agent that has gone, for one that was killed cannot do so itself.
 //
-// One shell per agent, started with its first program. It is told on its stdin which groups there are;
-// when the agent is gone, however that came about, the kernel closes that pipe, and the shell kills what
-// is left and ends. A group that was started in the instant before the agent was killed may go unseen, and
-// so does everything when there is no /bin/sh.
+// One shell per agent, started with its first program, and anew when it was killed while programs run. It
+// is told on its stdin which groups there are; when the agent is gone, however that came about, the kernel
+// closes that pipe, and the shell kills what is left and ends. A group that was started in the instant
+// before the agent was killed may go unseen, and so does everything when there is no /bin/sh.
 
 import { spawn, type ChildProcess } from 'node:child_process';
 
@@ -53,7 +53,12 @@ export class GroupWatchdog {
     const gone = () => {
       if (this.#shell === shell) this.#shell = undefined;
     };
-    shell.on('error', gone).on('exit', gone);
+    shell.on('error', gone);
+    shell.on('exit', (_code, killedBy) => {
+      gone();
+      // Until its end was noticed it may have been told of groups, in vain.
+      if (killedBy && [...this.#groups()].length > 0) this.#start();
+    });
     shell.stdin.on('error', () => {});
     // It is no reason for this process to stay.
     shell.unref();

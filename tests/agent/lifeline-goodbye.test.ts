@@ -2,7 +2,7 @@
 
 import { beforeAll, expect, test } from 'vitest';
 import { signOff } from '../../db/agents.ts';
-import { expectStatus, runAgent } from '../support/agent.ts';
+import { runAgent } from '../support/agent.ts';
 import { useDatabase } from '../support/database.ts';
 import { beatEvery } from '../support/lifeline.ts';
 import { row, startSession } from '../support/session.ts';
@@ -23,11 +23,15 @@ beforeAll(async () => {
 });
 
 test('what is given back was started: no beat calls it unstarted meanwhile', async () => {
-  const agent = await runAgent(database(), () => new Promise<never>(() => {}));
+  const started = Promise.withResolvers<void>();
+  const agent = await runAgent(database(), () => {
+    started.resolve();
+    return new Promise<never>(() => {});
+  });
   const { rows } = await database().pool.query<{ id: string }>(
     `select executor.submit_command('DELAY', '{"ms": 0}', '{"delivery": "at_most_once"}') as id`,
   );
-  await expectStatus(database(), 'RUNNING', 1);
+  await started.promise;
   expect(await agent.stop(0)).toBe(true);
   expect(await row(database(), rows[0]?.id)).toMatchObject({
     status: 'FAILED',

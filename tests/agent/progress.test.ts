@@ -189,7 +189,7 @@ test('an executor that runs on after its attempt has ended speaks to nobody', as
     return new Promise(() => {});
   });
   const [id] = await submit(database());
-  await expectStatus(database(), 'RUNNING', 1);
+  await vi.waitFor(() => expect(contexts).toHaveLength(1), 10_000);
   await database().pool.query('select executor.cancel_command($1)', [id]);
   await expectStatus(database(), 'CANCELLED', 1);
   contexts[0]?.print('still here');
@@ -211,7 +211,7 @@ test('a command that somebody keeps locked holds nobody up, and its lines come l
     contexts.set(context.commandId, context);
     return gate.promise;
   });
-  await expectStatus(database(), 'RUNNING', 2);
+  await vi.waitFor(() => expect(contexts.size).toBe(2), 10_000);
   const holder = new Client(database().url);
   await holder.connect();
   await holder.query('begin');

@@ -61,8 +61,14 @@ test('an agent that is cut off is lost, and what it ran meanwhile changes nothin
   await system.server();
   await using proxy = await startProxy(database().url);
   const cutOff = await system.agent('cut-off', { DATABASE_URL: proxy.url });
-  const ids = await submit(database(), 3, { ms: 1_000 });
-  await expectStatus(database(), 'RUNNING', 3);
+  const ids = await submit(database(), 3, { ms: 2_500 });
+  // It must have heard what it claimed.
+  await vi.waitFor(async () => {
+    const { rows } = await database().pool.query(
+      `select running from executor.agents where id = 'cut-off'`,
+    );
+    expect(rows).toEqual([{ running: 3 }]);
+  }, 5_000);
   const reconnect = proxy.blackholeAll();
   await system.agent('heir');
   await expectStatus(database(), 'COMPLETED', 3);
