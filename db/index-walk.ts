@@ -7,7 +7,7 @@
 // it, and no other index gives that order:
 //
 //   where status = any (array['FAILED']) and (created_at, id) < (…)
-//   order by status, created_at desc, id desc
+//   order by status desc, created_at desc, id desc
 //
 // What is left is to read all FAILED ones and sort them, which looks quick to who believes that they are
 // few: alongIndexes() forbids it.
@@ -61,7 +61,7 @@ export function walk(
   others: RawBuilder<boolean>[],
 ): RawBuilder<unknown> {
   const conditions = [...(lead ? [held(lead)] : []), ...where, ...bounds(stretch), ...others];
-  const way = stretch.order === 'oldestFirst' ? sql` desc` : sql``;
+  const way = stretch.order === 'oldestFirst' ? sql`` : sql` desc`;
   const first = lead ? sql`${sql.ref(lead[0])}${way}, ` : sql``;
   return sql`(
     select ${stretch.columns ?? sql`*`}

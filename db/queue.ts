@@ -17,7 +17,7 @@ const LIMIT = 987_654_321;
 
 /**
  * Installs or upgrades pg-boss's schema, and its `default` queue. The caller holds a lock. Answers the
- * definition of executor.fetch_tickets().
+ * definitions of executor.fetch_tickets() and fetch_tickets_from().
  */
 export async function installQueue(client: pg.ClientBase): Promise<string> {
   const boss = new PgBoss({
@@ -29,7 +29,7 @@ export async function installQueue(client: pg.ClientBase): Promise<string> {
   await boss.start();
   try {
     await boss.createQueue(DEFAULT_QUEUE, { policy: 'standard', retryLimit: 0 });
-    return toFunction(await fetchStatement(boss));
+    return toFunctions(await fetchStatement(boss));
   } finally {
     await boss.stop({ graceful: false, close: false });
   }
@@ -50,9 +50,32 @@ async function fetchStatement(boss: PgBoss): Promise<string> {
   return statement;
 }
 
+function toFunctions(statement: string): string {
+  const anywhere = toFunction(statement, {
+    name: 'fetch_tickets',
+    parameters: 'p_lane text, p_limit integer',
+    comment: 'takes tickets of a lane',
+  });
+  const from = toFunction(
+    replace(statement, [
+      ['ORDER BY', 'AND j.priority = p_priority AND j.created_on >= p_from ORDER BY'],
+    ]),
+    {
+      name: 'fetch_tickets_from',
+      parameters: 'p_lane text, p_limit integer, p_priority integer, p_from timestamptz',
+      comment: 'takes tickets of a lane that have this priority and are not older',
+    },
+  );
+  return anywhere + from;
+}
+
 // The claim must cost the same however stale the statistics are: the plan that walks the indexes is the
 // right one at any backlog, so no other is considered.
-function toFunction(statement: string): string {
+function toFunction(
+  statement: string,
+  { name, parameters, comment }: { name: string; parameters: string; comment: string },
+): string {
+  const types = parameters.replaceAll(/p_\w+ /g, '');
   const body = replace(statement, [
     [`'${DEFAULT_QUEUE}'`, 'p_lane'],
     [`LIMIT ${LIMIT}`, 'LIMIT p_limit'],
@@ -63,7 +86,7 @@ function toFunction(statement: string): string {
     ],
   ]);
   return `
-    create or replace function executor.fetch_tickets(p_lane text, p_limit integer)
+    create or replace function executor.${name}(${parameters})
     returns setof uuid
     language plpgsql
     volatile
@@ -76,8 +99,8 @@ function toFunction(statement: string): string {
     set enable_sort = off
     set jit = off
     as $$ begin return query ${body}; end $$;
-    comment on function executor.fetch_tickets(text, integer) is
-      'Internal: takes tickets of a lane. pg-boss''s own statement, written by migrate.';`;
+    comment on function executor.${name}(${types}) is
+      'Internal: ${comment}. pg-boss''s own statement, written by migrate.';`;
 }
 
 function replace(statement: string, replacements: [string | RegExp, string][]): string {

@@ -34,11 +34,12 @@ set enable_seqscan = off
 set enable_hashjoin = off
 set enable_mergejoin = off
 set enable_bitmapscan = off
+set enable_sort = off
 set jit = off
 as $$
 #variable_conflict use_column
 declare
-  -- Where there is work.
+  -- Where there is work. Looked for from the end, as what was claimed and not vacuumed yet is at the beginning.
   v_lanes text[] := array(
     select open.lane
     from executor.open_lanes(p_agent_id, p_queues, p_types) as open
@@ -49,8 +50,9 @@ declare
         and t.state < 'active'
         and not t.blocked
         and t.start_after <= now()
+      order by t.priority, t.created_on desc
       -- Lane by lane: to a planner that saw the tickets' table empty, joining looks cheaper.
-      offset 0
+      limit 1 offset 0
     )
   );
   v_ids uuid[] := '{}';
@@ -59,7 +61,11 @@ begin
   if p_taken is not null then
     v_ids := p_taken;
   elsif cardinality(v_lanes) = 1 then
-    v_ids := array(select executor.fetch_tickets(v_lanes[1], p_limit));
+    if executor.many_are_dead() then
+      v_ids := executor.fetch_past_dead(v_lanes[1], p_limit);
+    else
+      v_ids := array(select executor.fetch_tickets(v_lanes[1], p_limit));
+    end if;
   elsif v_lanes <> '{}' then
     v_ids := executor.fetch_heads(p_agent_id, p_queues, p_types, p_limit);
   end if;

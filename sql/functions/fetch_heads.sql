@@ -25,6 +25,7 @@ as $$
 declare
   v_lane record;
   v_seen integer := 0;
+  v_many_are_dead boolean := executor.many_are_dead();
   v_ids uuid[] := '{}';
 begin
   for v_lane in
@@ -41,14 +42,21 @@ begin
           ) as place
         from executor.open_lanes(p_agent_id, p_queues, p_types) as open
         cross join lateral (
-          select t.priority, t.created_on
-          from executor_queue.job_common t
-          where t.name = open.lane
-            and t.state < 'active'
-            and not t.blocked
-            and t.start_after <= now()
-          order by t.priority desc, t.created_on
-          limit p_limit
+          (
+            select t.priority, t.created_on
+            from executor_queue.job_common t
+            where not v_many_are_dead
+              and t.name = open.lane
+              and t.state < 'active'
+              and not t.blocked
+              and t.start_after <= now()
+            order by t.priority desc, t.created_on
+            limit p_limit
+          )
+          union all
+          select head.priority, head.created_on
+          from executor.heads_past_dead(open.lane, p_limit) as head
+          where v_many_are_dead
         ) as ticket
       ) as first
       join (
@@ -60,10 +68,14 @@ begin
     group by head.lane
   loop
     v_seen := v_seen + v_lane.heads;
-    v_ids := v_ids || array(select executor.fetch_tickets(v_lane.lane, v_lane.heads));
+    if v_many_are_dead then
+      v_ids := v_ids || executor.fetch_past_dead(v_lane.lane, v_lane.heads);
+    else
+      v_ids := v_ids || array(select executor.fetch_tickets(v_lane.lane, v_lane.heads));
+    end if;
   end loop;
 
-  if cardinality(v_ids) < v_seen then
+  if cardinality(v_ids) < v_seen or v_many_are_dead then
     for v_lane in
       select open.lane from executor.open_lanes(p_agent_id, p_queues, p_types) as open
       order by open.weight desc

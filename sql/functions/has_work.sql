@@ -8,6 +8,7 @@ set enable_seqscan = off
 set enable_bitmapscan = off
 set enable_hashjoin = off
 set enable_mergejoin = off
+set enable_sort = off
 as $$
 begin
   return exists (
@@ -17,6 +18,7 @@ begin
       select
       from executor_queue.job_common t
       where t.name = open.lane and t.state < 'active' and not t.blocked
+      order by t.priority, t.created_on desc
       limit 1
     ) as waiting
   );

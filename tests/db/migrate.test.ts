@@ -21,6 +21,7 @@ const SHIPPED = [
   [6, '8643b178950c'],
   [7, '5bc8956b87a7'],
   [8, 'd1ae84dfafad'],
+  [9, '7f701d4d7292'],
 ];
 
 async function emptyDatabase() {

@@ -39,6 +39,8 @@ async function carryOut(
   { answer, session, commands }: Claimed,
 ): Promise<void> {
   const { record } = stage;
+  // Whoever looks for lost agents may hold its row.
+  if (answer === 'busy') return record.count('busy clients');
   if (answer !== 'claimed' && answer !== 'draining')
     record.violation(`a client was answered ${answer}`);
   for (const command of commands) record.handOut(command, { agentId, session });
