@@ -1,4 +1,5 @@
-// The limit: the same two tables, with the columns and indexes that the row changes are about, and no framework.
+// The limit: the same two tables, with the columns and indexes that the row changes are about, filled in the same
+// order, and no framework.
 
 import { startWorker, withClient, type Peer } from './peer.ts';
 
@@ -28,9 +29,9 @@ const TABLES = `
     updated_at timestamptz, started_at timestamptz, finished_at timestamptz
   ) with (fillfactor = 80);
   create index on bare_commands (agent_id) where status = 'RUNNING';
-  create index on bare_commands (status, created_at desc, id desc) where status <> 'RUNNING';
-  create index on bare_commands (type, created_at desc, id desc) where status <> 'RUNNING';
-  create index on bare_commands (agent_id, created_at desc, id desc) where finished_at is not null;
+  create index on bare_commands (status, created_at, id) where status <> 'RUNNING';
+  create index on bare_commands (type, created_at, id) where status <> 'RUNNING';
+  create index on bare_commands (agent_id, created_at, id) where finished_at is not null;
   create table bare_tickets (
     id uuid, name text, priority integer, state text, created_on timestamptz,
     primary key (name, id)
@@ -40,9 +41,11 @@ const TABLES = `
 const FILL = `
   with added as (
     insert into bare_commands (id, type, queue, status, payload, timeout, created_at, updated_at)
-    select gen_random_uuid(), 'NOOP', 'default', 'PENDING', '{}', '1 min', now(), now()
-    from generate_series(1, $1)
-    returning id
+    select
+      lpad(to_hex(n), 32, '0')::uuid, 'NOOP', 'default', 'PENDING', '{}', '1 min',
+      now() + n * interval '1 microsecond', now()
+    from generate_series(1, $1) as n
+    returning id, created_at
   )
   insert into bare_tickets (id, name, priority, state, created_on)
-  select id, 'default', 0, 'created', clock_timestamp() from added`;
+  select id, 'default', 0, 'created', created_at from added`;

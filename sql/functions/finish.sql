@@ -15,10 +15,6 @@
 -- Lock order: what runs has no ticket, so that completions lock their commands only, ids ascending. A batch
 -- that has anything else begins anew: tickets, then commands, ids ascending. Then, without waiting, what
 -- waits for their concurrency keys.
---
--- Statistics must not matter: to a planner that saw the index of running commands empty, reading all of it
--- looks cheaper than looking up. So there is no join whose order it could get wrong (width_bucket() finds a
--- command's report in sorted arrays), and status::text keeps it from that index.
 create or replace function executor.finish(p_reports jsonb)
 returns table (command_id uuid, attempt integer, answer text)
 language plpgsql
@@ -75,24 +71,9 @@ begin
         perform executor.lock_tickets(v_ids);
         perform executor.lock_commands(v_ids);
       end if;
-      with completed as (
-        update executor.commands c
-        set
-          status = 'COMPLETED',
-          result = v_results[width_bucket(c.id, v_ids)],
-          finished_at = clock_timestamp(),
-          updated_at = clock_timestamp()
-        where c.id = any (v_ids)
-          and c.status::text = 'RUNNING'
-          and c.attempt = v_completed_attempts[width_bucket(c.id, v_ids)]
-          and c.session = v_sessions[width_bucket(c.id, v_ids)]
-        returning c.id, c.concurrency_key
-      )
-      select
-        coalesce(array_agg(id), '{}'),
-        array_agg(concurrency_key) filter (where concurrency_key is not null)
+      select completed, concurrency_keys
       into v_completed, v_keys
-      from completed;
+      from executor.complete_attempts(v_ids, v_completed_attempts, v_sessions, v_results);
       exit when not v_are_completions or cardinality(v_completed) = cardinality(v_ids);
       raise exception 'not only completions by owners' using errcode = 'ZX999';
     exception

@@ -45,6 +45,72 @@ test('the same report again is accepted and changes nothing', async () => {
   expect(await row(database(), claimed.id)).toEqual(before);
 });
 
+test('of many completions those that are not accepted are told apart, in any order', async () => {
+  await using session = await startSession(database());
+  await submit(database(), 6);
+  const claimed = await session.claim(6);
+  const [stale, , , other] = claimed.toReversed();
+  await session.fail([stale!]);
+  const unknown = { id: randomUUID(), attempt: 1 };
+  const reports = [...claimed.toReversed(), unknown, { id: other!.id, attempt: 7 }].map(
+    ({ id, attempt }, n) => ({ id, attempt, outcome: 'completed' as const, result: { n } }),
+  );
+  expect(await finish(database().pool, session.session, reports)).toEqual([
+    'stale',
+    ...Array.from({ length: 5 }, () => 'accepted'),
+    'unknown',
+    'stale',
+  ]);
+  const rows = await Promise.all(claimed.toReversed().map(({ id }) => row(database(), id)));
+  expect(rows.map(({ status }) => status)).toEqual([
+    'FAILED',
+    ...rows.slice(1).map(() => 'COMPLETED'),
+  ]);
+  expect(rows.map(({ result }) => result)).toEqual([
+    null,
+    ...rows.slice(1).map((_, n) => ({ n: n + 1 })),
+  ]);
+});
+
+test('completions in no order are nobody else’s', async () => {
+  await using session = await startSession(database());
+  await submit(database(), 5);
+  const claimed = (await session.claim(5)).toReversed();
+  const { rows } = await database().pool.query(
+    'select * from executor.finish_completed($1, $2, $3, $4)',
+    [
+      session.session,
+      claimed.map(({ id }) => id),
+      claimed.map(({ attempt }) => attempt),
+      JSON.stringify(claimed.map(({ id }) => ({ id }))),
+    ],
+  );
+  expect(rows).toEqual([]);
+  for (const { id } of claimed)
+    expect(await row(database(), id)).toMatchObject({ status: 'COMPLETED', result: { id } });
+});
+
+test('no result and a result that is null are told apart', async () => {
+  await using session = await startSession(database());
+  await submit(database(), 2);
+  const ids = (await session.claim(2)).map(({ id }) => id);
+  const results = [undefined, null];
+  const reports = ids.map((id, n) => ({
+    id,
+    attempt: 1,
+    outcome: 'completed' as const,
+    result: results[n],
+  }));
+  // Apart, and not together: together they take another way.
+  for (const report of reports)
+    expect(await finish(database().pool, session.session, [report])).toEqual(['accepted']);
+  const { rows } = await database().pool.query(
+    'select result is null as absent from executor.commands where id = any ($1) order by id',
+    [ids],
+  );
+  expect(rows).toEqual([{ absent: true }, { absent: false }]);
+});
+
 test('another outcome after the first is stale', async () => {
   await using session = await startSession(database());
   const claimed = await claimOne(session);
