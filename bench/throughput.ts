@@ -8,7 +8,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Client } from 'pg';
 import type { Context } from './context.ts';
 import type { Measurement } from './measurement.ts';
-import { bare } from './peers/bare.ts';
+import { bare, plainTables } from './peers/bare.ts';
 import { graphileBatching, graphilePlain } from './peers/graphile-worker.ts';
 import { ours } from './peers/ours.ts';
 import type { Peer, Told, WorkerProcess } from './peers/peer.ts';
@@ -36,7 +36,7 @@ const SHORTEST_S = 1;
 
 const PEERS = [ours, pgBoss, graphileBatching, graphilePlain, bare];
 /** Who holds a thousand jobs at a time is not beside who has one slot, or ten. */
-const AT_100 = [ours, pgBoss, pgBossLarge, graphileBatching, graphilePlain, bare];
+const AT_100 = [ours, pgBoss, pgBossLarge, graphileBatching, graphilePlain, bare, plainTables];
 
 export async function throughput(context: Context): Promise<Measurement[]> {
   const measurements: Measurement[] = [];

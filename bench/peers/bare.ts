@@ -1,10 +1,27 @@
-// The limit: the same two tables, with the columns and indexes that the row changes are about, filled in the same
-// order, and no framework.
+// The limits: the same row changes in our own tables; and in two plain tables, which have the columns and indexes
+// that these changes are about and no rules, filled in the same order. No framework in either.
 
+import { ours } from './ours.ts';
 import { startWorker, withClient, type Peer } from './peer.ts';
 
+const start = (mode: string) => (url: string, concurrency: number) =>
+  Promise.resolve(
+    startWorker('workers/bare.ts', {
+      DATABASE_URL: url,
+      CONCURRENCY: String(concurrency),
+      MODE: mode,
+    }),
+  );
+
 export const bare: Peer = {
+  ...ours,
   subject: 'bare SQL in a loop',
+  start: start('ours'),
+  pace: () => 28_000,
+};
+
+export const plainTables: Peer = {
+  subject: 'two plain tables in a loop',
   install: async (url) => {
     await withClient(url, (client) => client.query(TABLES));
   },
@@ -15,11 +32,8 @@ export const bare: Peer = {
   isDrained: `
     select not exists (select from bare_tickets)
       and not exists (select from bare_commands where status = 'RUNNING') as drained`,
-  start: (url, concurrency) => {
-    const env = { DATABASE_URL: url, CONCURRENCY: String(concurrency) };
-    return Promise.resolve(startWorker('workers/bare.ts', env));
-  },
-  pace: () => 24_000,
+  start: start('plain'),
+  pace: () => 40_000,
 };
 
 const TABLES = `
