@@ -36,6 +36,11 @@ export interface AgentOptions {
   /** How many commands may execute at once. */
   concurrency: number;
   log: Logger;
+  /**
+   * The lifeline may have taken a claim that waits for a sign of life, and is to know that it is no more:
+   * `busy`, or that it has something to say, `beat`.
+   */
+  stir: (how: 'busy' | 'beat') => void;
 }
 
 /** How long giving back and signing off may take once draining is over. */
@@ -54,14 +59,20 @@ export class Agent {
   readonly #attempts = new Roster();
   /** Aborted to be given back: while the ledger has yet to hear so, no beat must call them unstarted. */
   #leaving: Attempt[] = [];
+  /** Whether the lifeline was told so, last. */
+  #waits = false;
+  readonly #stir: (how: 'busy' | 'beat') => void;
   #draining = false;
   #whenIdle = Promise.withResolvers<void>();
 
-  constructor({ transport, journal, executors, concurrency, log }: AgentOptions) {
+  constructor({ transport, journal, executors, concurrency, log, stir }: AgentOptions) {
     this.#transport = transport;
     this.#journal = journal;
     this.#executors = executors;
     this.#log = log;
+    this.#stir = (how) => {
+      if (this.#waits) stir(how);
+    };
     this.#slots = new Slots({
       concurrency,
       mayClaimAhead: transport.mayClaimAhead,
@@ -79,6 +90,8 @@ export class Agent {
       endClaim: () => transport.endClaim(),
       pollIntervalMs: transport.pollIntervalMs,
       onClaimed: (commands, demand) => this.#take(commands, demand),
+      onUnclaimed: () => this.#stir('beat'),
+      onPause: () => this.#stir('busy'),
       log,
     });
   }
@@ -93,10 +106,13 @@ export class Agent {
     this.#journal.check();
     // It may have become writable, and nobody says again that work waits.
     this.#claimer.pumpSoon();
+    const running = this.#running();
+    this.#waits = running.length === 0 && !this.#draining && this.#transport.isWaiting;
     return {
-      running: this.#running(),
+      running,
       settledClaimNo: this.#transport.settledClaimNo,
       draining: this.#draining,
+      waits: this.#waits,
     };
   }
 
@@ -144,6 +160,8 @@ export class Agent {
   async #take(commands: ClaimedCommand[], demand: Demand): Promise<void> {
     if (this.#draining) return await this.#giveBack(commands.map(unstarted));
     const attempts = commands.map((command) => this.#admit(command));
+    // Before one of them may block this thread.
+    if (attempts.length > 0) this.#stir('busy');
     this.#slots.take(attempts, demand);
   }
 

@@ -26,6 +26,10 @@ export interface ClaimerOptions {
   pollIntervalMs: number | undefined;
   /** Takes what was claimed; another claim waits until that is done. */
   onClaimed: (commands: ClaimedCommand[], demand: Demand) => Promise<void>;
+  /** What a claim has taken or may have taken is not started: the ledger is to hear that it is settled. */
+  onUnclaimed: () => void;
+  /** A claim has ended, and none follows at once. */
+  onPause: () => void;
   log: Logger;
 }
 
@@ -89,11 +93,12 @@ export class Claimer {
       this.#claiming = undefined;
       this.#cancelled.clear();
       this.#pump();
+      if (!this.#claiming) this.#options.onPause();
     });
   }
 
   async #claim(demand: Demand): Promise<void> {
-    const { claim, onClaimed } = this.#options;
+    const { claim, onClaimed, onUnclaimed } = this.#options;
     const askedAtMs = performance.now();
     this.#moreMayWait = false;
     try {
@@ -101,9 +106,11 @@ export class Claimer {
       this.#failed = false;
       this.#plan(commands.length, demand, performance.now() - askedAtMs);
       if (this.#mayStart(commands)) await onClaimed(this.#withRequests(commands), demand);
+      else onUnclaimed();
     } catch (error) {
       this.#complain(error);
       // The next beat says whether work waits, and whether a claim's reply was lost.
+      onUnclaimed();
       this.#claimLater();
     }
   }

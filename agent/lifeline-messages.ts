@@ -4,8 +4,11 @@ import type { AttemptKey, Beat, Identity, Subscription } from '../db/agents.ts';
 import type { Registration } from './transports/http.ts';
 import type { WorkBell } from './work-bell.ts';
 
-/** What the main thread runs: taken at one moment, so that both halves agree. */
-export type AgentState = Omit<Beat, keyof Subscription>;
+/** What the main thread does: taken at one moment, so that all of it agrees. */
+export interface AgentState extends Omit<Beat, keyof Subscription> {
+  /** It runs nothing, and a claim of it waits at a server, which takes that for its sign of life. */
+  waits: boolean;
+}
 
 /** Where the lifeline leads. */
 export type LifelineTarget =
@@ -24,9 +27,12 @@ export type LifelineSetup = LifelineTarget & {
 export type PostgresLifelineSetup = Extract<LifelineSetup, { url: string }>;
 export type HttpLifelineSetup = Extract<LifelineSetup, { serverUrl: string }>;
 
-/** What an open lifeline is told: `beat` is a state that the ledger should know of at once. */
+/**
+ * What an open lifeline is told: `beat` is a state that the ledger should know of at once; `busy`, that it waits
+ * no more.
+ */
 export type MainThreadSays =
-  | { kind: 'state' | 'beat'; state: AgentState }
+  | { kind: 'state' | 'beat' | 'busy'; state: AgentState }
   | { kind: 'heardOfCancels' };
 
 /** What the main thread tells the lifeline. */

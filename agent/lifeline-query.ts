@@ -11,7 +11,7 @@ const PATIENCE_MS = 100;
 
 export class LifelineQuery {
   readonly #ask: () => void;
-  #state: AgentState = { running: [], settledClaimNo: 0, draining: false };
+  #state: AgentState = { running: [], settledClaimNo: 0, draining: false, waits: false };
   #asked: PromiseWithResolvers<void> | undefined;
   #isAwaited = false;
 

@@ -5,6 +5,10 @@
 // That it is held is how cancels arrive at once, also of what was claimed after it was sent. One that says
 // what the ledger should know at once is sent before its time: the held one is given up for it.
 //
+// While the agent runs nothing and a claim of it waits at a server, that claim is its sign of life: servers say
+// every 5 s, in one statement for all who wait, that these live. Then it beats once a minute, and again as
+// soon as it has been busy for a moment.
+//
 // Any server will do for any beat. One that does not know the agent, as its row is gone, is told of it
 // again; the next beat then says what became of what runs.
 
@@ -31,6 +35,15 @@ const LONGEST_WAIT_S = 30;
 /** From one beat to the next, when its answer comes at once. */
 const LEAST_HELD_MS = 50;
 
+/** How often a server says of those whose claims wait that they live: no stand-in for beats in a shorter rhythm. */
+const KEPT_ALIVE_EVERY_MS = 5_000;
+
+/** For how long claims that wait may stand for beats. */
+const REST_MS = 60_000;
+
+/** What takes no longer is over before it could be cancelled. */
+const BUSY_MS = 100;
+
 const BeatAnswer = z.object({
   revoked: z.array(z.string()),
   cancelled: z.array(z.string()),
@@ -49,6 +62,8 @@ export class HttpLifelineThread {
   #held: AbortController | undefined;
   #failures = 0;
   #intervalMs = 0;
+  /** Until then a claim that waits may stand for its beats. */
+  #mayRestUntilMs = -Infinity;
   #drains = false;
   #closed = false;
 
@@ -81,17 +96,30 @@ export class HttpLifelineThread {
   heed(message: MainThreadSays): void {
     if (message.kind === 'heardOfCancels') return this.#cancels.heard();
     const wasAwaited = this.#query.answered(message.state);
+    if (message.kind === 'busy') return this.#noteBusy();
     // A beat that could not wait for this answer must not be held for what was said before.
     if (message.kind === 'beat' || !wasAwaited) this.#renew();
   }
 
   #renew(): void {
+    this.#mayRestUntilMs = -Infinity;
     this.#held?.abort();
     this.#pulse.now();
   }
 
+  /** A beat that is on its way, or a try that is due, will do. */
+  #noteBusy(): void {
+    if (this.#mayRestUntilMs > performance.now()) this.#pulse.within(BUSY_MS);
+  }
+
   async #beat(): Promise<void> {
     const state = await this.#query.state();
+    const restMs = this.#mayRestUntilMs - performance.now();
+    if (state.waits && restMs > 0) {
+      this.#pulse.intervalMs = restMs;
+      return;
+    }
+    this.#mayRestUntilMs = -Infinity;
     try {
       this.#pulse.intervalMs = await this.#beatOnce(state);
       if (this.#failures > 0) this.#say('info', 'the server answers again');
@@ -109,6 +137,9 @@ export class HttpLifelineThread {
     const beganAtMs = performance.now();
     try {
       await this.#exchange(state, held.signal);
+      // It is known now that the agent runs nothing; and no claim of before is to be settled.
+      if (state.waits && this.#intervalMs >= KEPT_ALIVE_EVERY_MS)
+        this.#mayRestUntilMs = beganAtMs + REST_MS;
     } catch (error) {
       if (held.signal.aborted) return 0;
       if (says(error, 'unknown_agent')) return await this.#introduce();
@@ -121,15 +152,16 @@ export class HttpLifelineThread {
     // The server lets go of it when the next one is due.
     const waitS = Math.min(LONGEST_WAIT_S, Math.ceil(this.#intervalMs / 1_000));
     const { agentId, session } = this.#setup.registration;
+    const { running, settledClaimNo, draining } = state;
     const answer = await this.#client.post(
       `agents/${agentId}/beat`,
-      { session, ...state, wait: waitS },
+      { session, running, settledClaimNo, draining, wait: waitS },
       { timeoutMs: waitS * 1_000 + PATIENCE_MS, signal },
     );
-    this.#heedAnswer(BeatAnswer.parse(answer), state);
+    this.#heedAnswer(BeatAnswer.parse(answer), running);
   }
 
-  #heedAnswer(answer: z.infer<typeof BeatAnswer>, { running }: AgentState): void {
+  #heedAnswer(answer: z.infer<typeof BeatAnswer>, running: AgentState['running']): void {
     this.#intervalMs = answer.intervalMs;
     if (answer.revoked.length > 0) {
       const revoked = new Set(answer.revoked);

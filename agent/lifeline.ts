@@ -69,6 +69,11 @@ export class Lifeline {
     this.#post({ kind: 'beat', state: this.#options.state() });
   }
 
+  /** Its claim, of which the lifeline knows, does not wait at a server any more. */
+  noteBusy(): void {
+    this.#post({ kind: 'busy', state: this.#options.state() });
+  }
+
   async close(): Promise<void> {
     this.#closed = true;
     this.#post({ kind: 'close' });

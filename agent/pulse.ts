@@ -23,8 +23,13 @@ export class Pulse {
 
   /** Beats at once; when a beat is on its way, once more after it: that one may have looked before. */
   now(): void {
-    this.#isDue = true;
-    if (!this.#isBeating) this.#arm(0);
+    this.within(0);
+  }
+
+  /** The same, in so many ms. */
+  within(ms: number): void {
+    if (this.#isBeating) this.#isDue = true;
+    else this.#arm(ms);
   }
 
   stop(): void {

@@ -63,7 +63,14 @@ export async function startAgent(options: StartOptions): Promise<RunningAgent> {
   const contracts = options.ownTypes ?? [];
   const transport = openTransport(ledger, identity, log);
   const journal = new Journal(options.journal, identity.session, log);
-  const agent = new Agent({ transport, journal, executors, concurrency, log });
+  const agent = new Agent({
+    transport,
+    journal,
+    executors,
+    concurrency,
+    log,
+    stir: (how) => (how === 'beat' ? lifeline.beat() : lifeline.noteBusy()),
+  });
   const superseded = new AbortController();
   const lifeline = new Lifeline(targetOf(ledger, { ...identity, ...info, contracts }), {
     log,

@@ -10,8 +10,11 @@ import { isWorkFor } from '../db/work.ts';
 /** Why a waiter is woken: work may wait for it, or it is to wait no more. */
 type Call = 'work' | 'over';
 
-/** How long a beat stands for its agent's open polls, too: two of these always come within that time. */
-const BEAT_COUNTS_MS = 11_000;
+/**
+ * How long a beat stands for its agent's open polls, too: the next one comes by then, or the claim desk says within
+ * 5 s more that its agent lives.
+ */
+const BEAT_COUNTS_MS = 6_000;
 
 const NOTHING: Subscription = { queues: [], types: [] };
 

@@ -73,6 +73,10 @@ export class HttpTransport implements Transport {
     return this.#settledClaimNo;
   }
 
+  get isWaiting(): boolean {
+    return this.#claimNo > this.#settledClaimNo;
+  }
+
   /** @throws StartupError when no server takes it: this is called as the agent starts. */
   async register(info: AgentInfo, contracts: CommandTypeDefinition[]): Promise<number> {
     const registration: Registration = { ...this.#identity, ...info, contracts };

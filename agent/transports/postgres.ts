@@ -25,6 +25,7 @@ import type { Transport } from './transport.ts';
 
 export class PostgresTransport implements Transport {
   readonly pollIntervalMs = undefined;
+  readonly isWaiting = false;
   readonly mayClaimAhead = true;
   readonly #identity: Identity;
   readonly #claims: Database;

@@ -25,6 +25,8 @@ export interface Transport {
    * it follows in about so many ms. undefined: claims answer at once, and the lifeline says when to claim.
    */
   readonly pollIntervalMs: number | undefined;
+  /** Whether a claim is waiting at a server, which takes that for a sign of life. */
+  readonly isWaiting: boolean;
   /** Whether what is claimed may wait for a slot: see Lookahead. */
   readonly mayClaimAhead: boolean;
   /**

@@ -1,6 +1,7 @@
 -- Signs of life of agents that wait for work at a server: an open long poll counts as a beat. Answers who
 -- should look for work, as a beat's answer does: one of those that claim the same, and whoever something
--- is meant for. So a wake-up that got lost costs no more than the time between two of these calls.
+-- is meant for. So a wake-up that got lost costs no more than the time between two of these calls. And those
+-- whose session is not the agent's any more, who will then hear so.
 --
 -- p_agents: {agent id: session}. What is superseded or has signed off is left alone. So is what beats by itself
 -- and runs something: a process that hangs leaves its polls open.
@@ -48,7 +49,17 @@ begin
         select
         from executor_queue.job_common t
         where t.name = l.name and t.state < 'active' and not t.blocked
-      );
+      )
+    union
+    select said.id
+    from unnest(v_ids) as said (id)
+    where not exists (
+      select
+      from executor.agents a
+      where a.id = said.id
+        and a.session::text = p_agents ->> said.id
+        and a.signed_off_at is null
+    );
 end
 $$;
 comment on function executor.keep_alive(jsonb) is

@@ -1,62 +1,17 @@
 // What an agent makes of what a server, or something that takes itself for one, answers.
 
-import { randomUUID } from 'node:crypto';
-import type { IncomingMessage, ServerResponse } from 'node:http';
-import { text } from 'node:stream/consumers';
 import pino from 'pino';
 import { describe, expect, test, vi } from 'vitest';
 import { Claimer } from '../../agent/claimer.ts';
-import { HttpLifelineThread } from '../../agent/lifeline-thread-http.ts';
-import type { FromLifeline } from '../../agent/lifeline-messages.ts';
 import { Reporter } from '../../agent/reporter.ts';
 import { checkServer } from '../../agent/transports/check-server.ts';
 import { HttpTransport } from '../../agent/transports/http.ts';
-import { listenTo, newWorkBell } from '../../agent/work-bell.ts';
 import type { Report } from '../../db/agents.ts';
 import { StartupError } from '../../db/errors.ts';
-import { refusedUrl, startHttpServer } from '../support/http-server.ts';
+import { refusedUrl } from '../support/http-server.ts';
+import { identity, info, problem, scriptServer, type Answer } from '../support/script-server.ts';
 
 const log = pino({ level: 'silent' });
-const identity = { agentId: 'a', session: randomUUID() };
-const info = {
-  queues: ['default'],
-  types: ['DELAY'],
-  concurrency: 1,
-  host: 'h',
-  pid: 1,
-  version: '0',
-};
-
-/** A request's body, as the server gets it. */
-type Body = Record<string, unknown>;
-
-interface Answer {
-  status?: number;
-  body?: unknown;
-}
-
-/** A server that answers what the test says, at once or later, and keeps what it was asked. */
-async function scriptServer(answer: (path: string, body: Body) => Answer | Promise<Answer>) {
-  const asked: { path: string; body: Body; headers: IncomingMessage['headers'] }[] = [];
-  const reply = async (request: IncomingMessage, response: ServerResponse) => {
-    const body = JSON.parse((await text(request)) || '{}') as Body;
-    const path = request.url ?? '';
-    asked.push({ path, body, headers: request.headers });
-    const { status = 200, body: said } = await answer(path, body);
-    response.writeHead(status).end(typeof said === 'string' ? said : JSON.stringify(said));
-  };
-  const server = await startHttpServer((request, response) => void reply(request, response));
-  return {
-    url: server.url,
-    asked,
-    [Symbol.asyncDispose]: () => server[Symbol.asyncDispose](),
-  };
-}
-
-function problem(status: number, code: string): Answer {
-  return { status, body: { code, detail: `that is ${code}` } };
-}
-
 const accepted = (reports: Report[]) => ({ body: { answers: reports.map(() => 'accepted') } });
 
 describe('the address', () => {
@@ -177,6 +132,8 @@ function startClaiming(url: string, pollIntervalMs: number) {
     endClaim: () => transport.endClaim(),
     pollIntervalMs,
     onClaimed: () => Promise.resolve(),
+    onUnclaimed: () => {},
+    onPause: () => {},
     log,
   });
   claimer.wake();
@@ -227,128 +184,5 @@ describe('a claim', () => {
     await claiming[Symbol.asyncDispose]();
     expect(claiming.transport.settledClaimNo).toBe(1);
     endless.resolve({ body: [] });
-  });
-});
-
-describe('a beat', () => {
-  const calm = { revoked: [], cancelled: [], ready: false, drain: false, intervalMs: 5_000 };
-  const state = { running: [{ id: 'x', attempt: 1 }], settledClaimNo: 4, draining: false };
-
-  /** A lifeline in this thread, whose main thread the test plays. */
-  async function startLifeline(url: string, said = state) {
-    const heard: FromLifeline[] = [];
-    const workBell = newWorkBell();
-    const onWork = vi.fn();
-    void listenTo(workBell, onWork);
-    const setup = {
-      serverUrl: url,
-      registration: { ...identity, ...info, contracts: [] },
-      workBell,
-    };
-    const thread = new HttpLifelineThread(setup, (message) => {
-      heard.push(message);
-      setImmediate(() => {
-        if (message.kind === 'ask') thread.heed({ kind: 'state', state: said });
-        if (message.kind === 'cancelled') thread.heed({ kind: 'heardOfCancels' });
-      });
-    });
-    await thread.open();
-    const kinds = (kind: string) => heard.filter((message) => message.kind === kind);
-    return { thread, kinds, onWork, [Symbol.asyncDispose]: () => thread.close() };
-  }
-
-  test('is held from the second on, while something runs', async () => {
-    const endless = Promise.withResolvers<Answer>();
-    await using server = await scriptServer((_path, { wait }) =>
-      wait === 0 ? { body: calm } : endless.promise,
-    );
-    await using _lifeline = await startLifeline(server.url);
-    await vi.waitFor(() => expect(server.asked).toHaveLength(2));
-    expect(server.asked.map(({ body }) => body)).toEqual([
-      { session: identity.session, ...state, wait: 0 },
-      { session: identity.session, ...state, wait: 5 },
-    ]);
-    endless.resolve({ body: calm });
-  });
-
-  test('that is held is given up for a state that the ledger should know at once', async () => {
-    const endless = Promise.withResolvers<Answer>();
-    await using server = await scriptServer((_path, { wait }) =>
-      wait === 0 ? { body: calm } : endless.promise,
-    );
-    await using lifeline = await startLifeline(server.url);
-    await vi.waitFor(() => expect(server.asked).toHaveLength(2), 5_000);
-    lifeline.thread.heed({ kind: 'beat', state: { ...state, draining: true } });
-    await vi.waitFor(() => expect(server.asked).toHaveLength(3), 5_000);
-    expect(server.asked.map(({ body }) => body['wait'])).toEqual([0, 5, 5]);
-    endless.resolve({ body: calm });
-  });
-
-  test('tells what is cancelled and revoked, that work waits, and of a drain once', async () => {
-    let beats = 0;
-    await using server = await scriptServer(() => {
-      beats += 1;
-      const body = { ...calm, intervalMs: 20, ready: true, drain: beats < 5, cancelled: ['y'] };
-      return { body: { ...body, revoked: ['x'] } };
-    });
-    await using lifeline = await startLifeline(server.url);
-    await vi.waitFor(() => expect(beats).toBeGreaterThan(6), 5_000);
-    expect(lifeline.kinds('revoked')[0]).toMatchObject({ attempts: [{ id: 'x', attempt: 1 }] });
-    expect(lifeline.kinds('cancelled')[0]).toMatchObject({ ids: ['y'] });
-    expect(lifeline.onWork).toHaveBeenCalled();
-    expect(lifeline.kinds('log')).toMatchObject([
-      { level: 'info', line: ['to be drained: claims find nothing'] },
-      { level: 'info', line: ['no longer drained'] },
-    ]);
-  });
-
-  test('that is refused as superseded is the last', async () => {
-    await using server = await scriptServer(() => problem(409, 'superseded'));
-    await using lifeline = await startLifeline(server.url);
-    await vi.waitFor(() => expect(lifeline.kinds('superseded')).toHaveLength(1));
-    lifeline.thread.heed({ kind: 'beat', state });
-    expect(server.asked).toHaveLength(1);
-  });
-
-  test('of an agent that the server does not know is preceded by its registration', async () => {
-    await using server = await scriptServer((path) => {
-      if (path === '/agents') return { status: 201, body: { takenBack: 0 } };
-      const isKnown = server.asked.some((request) => request.path === '/agents');
-      return isKnown ? { body: calm } : problem(404, 'unknown_agent');
-    });
-    await using _lifeline = await startLifeline(server.url);
-    await vi.waitFor(() => expect(server.asked.length).toBeGreaterThan(2));
-    expect(server.asked.slice(0, 3).map(({ path }) => path)).toEqual([
-      '/agents/a/beat',
-      '/agents',
-      '/agents/a/beat',
-    ]);
-  });
-
-  test('of an agent that has signed off does not register it again', async () => {
-    await using server = await scriptServer(() => problem(404, 'unknown_agent'));
-    await using lifeline = await startLifeline(server.url, { ...state, draining: true });
-    await vi.waitFor(() => expect(server.asked.length).toBeGreaterThan(0));
-    const asked = server.asked.length;
-    lifeline.thread.heed({ kind: 'beat', state: { ...state, draining: true } });
-    await vi.waitFor(() => expect(server.asked.length).toBeGreaterThan(asked));
-    expect(new Set(server.asked.map(({ path }) => path))).toEqual(new Set(['/agents/a/beat']));
-  });
-
-  test('without an answer is repeated soon, which is said once', async () => {
-    let left = 3;
-    await using server = await scriptServer(() =>
-      (left -= 1) >= 0 ? { status: 502, body: '' } : { body: calm },
-    );
-    await using lifeline = await startLifeline(server.url);
-    await vi.waitFor(() => expect(server.asked.length).toBeGreaterThan(3), 8_000);
-    await vi.waitFor(() =>
-      expect(lifeline.kinds('log').map((said) => 'level' in said && said.level)).toEqual([
-        'warn',
-        'debug',
-        'debug',
-        'info',
-      ]),
-    );
   });
 });

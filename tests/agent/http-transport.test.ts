@@ -81,6 +81,27 @@ test('a server that is away for a while costs nothing but time', async () => {
   await vi.waitFor(() => expect(says('the server answers again')).toBe(1));
 });
 
+test('an idle agent lives by its open claim, and beats again once it is busy', async () => {
+  await using server = await startServer(database());
+  const { executed, execute, open } = gated();
+  await using agent = await runAgent(database(), execute, { ledger: over(server.url) });
+  const beat = async () => await lastBeat(database(), agent.agentId);
+  const beats = () =>
+    server.logged.filter(({ path }) => path === `/agents/${agent.agentId}/beat`).length;
+  await vi.waitFor(() => expect(beats()).toBe(1), 5_000);
+  const first = await beat();
+  await vi.waitFor(async () => expect(await beat()).toBeGreaterThan(first + 8_000), 15_000);
+  expect(beats()).toBe(1);
+  const [id] = await submit(database(), 1);
+  await vi.waitFor(() => expect(executed).toEqual([id]), 5_000);
+  await vi.waitFor(async () => {
+    const { rows } = await database().pool.query('select running from executor.agents');
+    expect(rows).toEqual([{ running: 1 }]);
+  }, 5_000);
+  open();
+  await expectStatus(database(), 'COMPLETED', 1);
+});
+
 test('of two servers behind one address either may die', async () => {
   const { executed, execute, open } = gated();
   const servers = [await startServer(database()), await startServer(database())];

@@ -22,6 +22,7 @@ function transportOf(commands: ClaimedCommand[], told: unknown[]): Transport {
     settledClaimNo: 1,
     pollIntervalMs: undefined,
     mayClaimAhead: false,
+    isWaiting: false,
     endClaim: () => {},
     register: () => Promise.resolve(0),
     claim: () => Promise.resolve(commands.splice(0)),
@@ -76,6 +77,7 @@ test('what was executed and cannot be reported is not given back, nor signed off
     ]),
     concurrency: 2,
     log,
+    stir: () => {},
   });
   agent.wake();
   await vi.waitFor(() => expect(opened.file.unacknowledged(10)).toHaveLength(1));

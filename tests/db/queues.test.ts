@@ -264,6 +264,23 @@ describe('an open poll is a sign of life', () => {
     expect(await isKeptAlive(agent)).toBe(false);
     expect(await agent.beat()).toMatchObject({ unknown: true, superseded: false });
   });
+
+  test('and an older session, one that has signed off, or one that is unknown is to look', async () => {
+    await using left = await startSession(database());
+    await using superseded = await startSession(database());
+    await using fine = await startSession(database());
+    await query('select executor.sign_off($1, $2)', [left.agentId, left.session]);
+    const said = {
+      [left.agentId]: left.session,
+      [superseded.agentId]: randomUUID(),
+      [fine.agentId]: fine.session,
+      nobody: randomUUID(),
+    };
+    const rows = await query('select executor.keep_alive($1) as id', [JSON.stringify(said)]);
+    expect(new Set(rows.map(({ id }) => id))).toEqual(
+      new Set([left.agentId, superseded.agentId, 'nobody']),
+    );
+  });
 });
 
 async function failOnce(agent: Session): Promise<string> {

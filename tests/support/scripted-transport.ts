@@ -18,6 +18,8 @@ export interface ScriptedAgent extends AsyncDisposable {
   agent: Agent;
   /** What it reported so far. */
   reports: Report[];
+  /** What it had its lifeline know so far. */
+  stirs: string[];
 }
 
 /** An agent of two slots that claims nothing and whose reports are accepted, but for what is scripted. */
@@ -29,25 +31,28 @@ export async function scriptAgent(
   const opened = openJournal(dataDir, 'scripted');
   const log = pino({ level: 'silent' });
   const reports: Report[] = [];
+  const stirs: string[] = [];
   const anything = z.unknown();
-  const agent = new Agent({
-    transport: {
-      settledClaimNo: 0,
-      pollIntervalMs: undefined,
-      mayClaimAhead: false,
-      endClaim: () => {},
-      register: () => Promise.resolve(0),
-      claim: () => Promise.resolve([]),
-      finish: (batch) => {
-        reports.push(...batch);
-        return Promise.resolve(batch.map(() => 'accepted'));
-      },
-      reportProgress: (batch) => Promise.resolve(batch.map(() => 'accepted')),
-      release: (claims) => Promise.resolve(claims.map(() => 'accepted')),
-      signOff: () => Promise.resolve(),
-      close: () => Promise.resolve(),
-      ...script,
+  const transport: Transport = {
+    settledClaimNo: 0,
+    pollIntervalMs: undefined,
+    mayClaimAhead: false,
+    isWaiting: false,
+    endClaim: () => {},
+    register: () => Promise.resolve(0),
+    claim: () => Promise.resolve([]),
+    finish: (batch) => {
+      reports.push(...batch);
+      return Promise.resolve(batch.map(() => 'accepted'));
     },
+    reportProgress: (batch) => Promise.resolve(batch.map(() => 'accepted')),
+    release: (claims) => Promise.resolve(claims.map(() => 'accepted')),
+    signOff: () => Promise.resolve(),
+    close: () => Promise.resolve(),
+  };
+  // What is scripted may change: a getter stays one.
+  const agent = new Agent({
+    transport: Object.defineProperties(transport, Object.getOwnPropertyDescriptors(script)),
     journal: new Journal(opened.file, randomUUID(), log),
     executors: createRegistry([
       defineExecutor({
@@ -61,10 +66,12 @@ export async function scriptAgent(
     ]),
     concurrency: 2,
     log,
+    stir: (how) => void stirs.push(how),
   });
   return {
     agent,
     reports,
+    stirs,
     [Symbol.asyncDispose]: async () => {
       await agent.drain(0);
       opened.close();
