@@ -2,7 +2,7 @@
 //
 //   wake ─▶ claim as many as there are free slots ─▶ execute each ─▶ report ─▶ slot free ─▶ claim …
 //
-// A slot is free when its command was executed; as many again may wait for their report to be
+// A slot is free when its command was executed; as many again, and more, may wait for their report to be
 // acknowledged. When to claim is the claimer's to say. Where commands take next to no time some are
 // claimed ahead of free slots (Lookahead says how many) and wait in a line: the next claim is on its way
 // while they are executed. To the ledger they run; a process that dies with them has lost them.

@@ -42,8 +42,9 @@ export class Slots {
     const most = mayClaimAhead ? this.#lookahead.size : 0;
     // Half of the line is left for the time that a claim takes.
     const ahead = this.#line.length > most / 2 ? 0 : most - this.#line.length;
-    // As many as execute and wait for it may wait for their report to be acknowledged.
-    const limit = Math.min(free + ahead, 2 * (concurrency + most) - owned);
+    // As many as execute and wait for it may wait for their report to be acknowledged; and where commands take next
+    // to no time some more, so that the next report is complete by the time that the one on its way is answered.
+    const limit = Math.min(free + ahead, 2 * (concurrency + most) + most - owned);
     return { limit, ahead: Math.max(0, limit - free) };
   }
 

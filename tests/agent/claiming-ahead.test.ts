@@ -4,7 +4,7 @@ import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promi
 import { expect, test, vi } from 'vitest';
 import type { Demand } from '../../agent/claimer.ts';
 import type { ExecutorContext } from '../../agent/executors/executor.ts';
-import type { GivenBack } from '../../db/agents.ts';
+import type { GivenBack, Report } from '../../db/agents.ts';
 import type { ClaimedCommand } from '../../db/claim.ts';
 import { scriptAgent, scriptedCommand, type ScriptedAgent } from '../support/scripted-transport.ts';
 
@@ -20,6 +20,7 @@ async function startAhead(
   commands: number,
   execute: (context: ExecutorContext, ahead: Ahead) => unknown = () => undefined,
   mayClaimAhead = true,
+  onReport: (reports: Report[]) => unknown = () => undefined,
 ): Promise<Ahead> {
   const queue = Array.from({ length: commands }, () => scriptedCommand());
   const demands: Demand[] = [];
@@ -31,6 +32,11 @@ async function startAhead(
       claim: (demand) => {
         demands.push(demand);
         return Promise.resolve(queue.splice(0, demand.limit));
+      },
+      finish: async (reports) => {
+        await onReport(reports);
+        ahead.reports.push(...reports);
+        return reports.map(() => 'accepted');
       },
       release: (claims) => {
         givenBack.push(...claims);
@@ -83,6 +89,25 @@ test('commands that take no time are claimed ahead, executed in their order, and
   expect(Math.max(...ahead.demands.map(({ limit }) => limit))).toBeLessThanOrEqual(402);
   expect(ahead.demands.length).toBeLessThan(100);
   expect(ahead.givenBack).toEqual([]);
+});
+
+test('while one report is on its way, the next one fills up; then nothing is claimed', async () => {
+  const gate = Promise.withResolvers<void>();
+  const sizes: number[] = [];
+  await using ahead = await startAhead(3_000, undefined, true, async ({ length }) => {
+    sizes.push(length);
+    // The first ones are small: nothing is claimed ahead yet.
+    if (length > 100) await gate.promise;
+  });
+  ahead.agent.wake();
+  // Two slots and a line of 400: twice that, and the line once more.
+  await vi.waitFor(() => expect(ahead.agent.state().running).toHaveLength(1_204));
+  const claims = ahead.demands.length;
+  ahead.agent.wake();
+  expect(ahead.demands).toHaveLength(claims);
+  gate.resolve();
+  await vi.waitFor(() => expect(ahead.reports).toHaveLength(3_000));
+  expect(sizes[sizes.findIndex((size) => size > 100) + 1]).toBe(500);
 });
 
 test('no more execute at once than there are slots', async () => {
