@@ -22,7 +22,7 @@ import { Claimer, type Demand } from './claimer.ts';
 import type { ExecutorRegistry } from './executors/executor.ts';
 import type { Outcome } from './journal-file.ts';
 import type { Journal } from './journal.ts';
-import type { AgentState } from './lifeline-messages.ts';
+import type { AgentState, Stir } from './lifeline-messages.ts';
 import { ProgressReporter } from './progress-reporter.ts';
 import { Reporter } from './reporter.ts';
 import { Roster } from './roster.ts';
@@ -36,11 +36,8 @@ export interface AgentOptions {
   /** How many commands may execute at once. */
   concurrency: number;
   log: Logger;
-  /**
-   * The lifeline may have taken a claim that waits for a sign of life, and is to know that it is no more:
-   * `busy`, or that it has something to say, `beat`.
-   */
-  stir: (how: 'busy' | 'beat') => void;
+  /** Tells the lifeline of a claim that waits no more. */
+  stir: (how: Stir) => void;
 }
 
 /** How long giving back and signing off may take once draining is over. */
@@ -61,7 +58,7 @@ export class Agent {
   #leaving: Attempt[] = [];
   /** Whether the lifeline was told so, last. */
   #waits = false;
-  readonly #stir: (how: 'busy' | 'beat') => void;
+  readonly #stir: (how: Stir) => void;
   #draining = false;
   #whenIdle = Promise.withResolvers<void>();
 

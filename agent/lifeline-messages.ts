@@ -28,11 +28,14 @@ export type PostgresLifelineSetup = Extract<LifelineSetup, { url: string }>;
 export type HttpLifelineSetup = Extract<LifelineSetup, { serverUrl: string }>;
 
 /**
- * What an open lifeline is told: `beat` is a state that the ledger should know of at once; `busy`, that it waits
- * no more.
+ * Why an open lifeline is told of a state that it did not ask for: the ledger should know of it at once; or the
+ * claim that it may have taken for a sign of life waits no more.
  */
+export type Stir = 'beat' | 'busy';
+
+/** What an open lifeline is told: a state that it asked for, or one that it should know of. */
 export type MainThreadSays =
-  | { kind: 'state' | 'beat' | 'busy'; state: AgentState }
+  | { kind: 'state' | Stir; state: AgentState }
   | { kind: 'heardOfCancels' };
 
 /** What the main thread tells the lifeline. */

@@ -13,6 +13,7 @@ import type {
   FromLifeline,
   LifelineSetup,
   LifelineTarget,
+  Stir,
   ToLifeline,
 } from './lifeline-messages.ts';
 import { listenTo, newWorkBell } from './work-bell.ts';
@@ -64,14 +65,9 @@ export class Lifeline {
     await this.#opened.promise;
   }
 
-  /** What the agent does has changed in a way that the ledger should know of at once. */
-  beat(): void {
-    this.#post({ kind: 'beat', state: this.#options.state() });
-  }
-
-  /** Its claim, of which the lifeline knows, does not wait at a server any more. */
-  noteBusy(): void {
-    this.#post({ kind: 'busy', state: this.#options.state() });
+  /** What the agent does has changed in a way that it should know of. */
+  stir(how: Stir): void {
+    this.#post({ kind: how, state: this.#options.state() });
   }
 
   async close(): Promise<void> {

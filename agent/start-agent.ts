@@ -69,7 +69,7 @@ export async function startAgent(options: StartOptions): Promise<RunningAgent> {
     executors,
     concurrency,
     log,
-    stir: (how) => (how === 'beat' ? lifeline.beat() : lifeline.noteBusy()),
+    stir: (how) => lifeline.stir(how),
   });
   const superseded = new AbortController();
   const lifeline = new Lifeline(targetOf(ledger, { ...identity, ...info, contracts }), {
@@ -98,7 +98,7 @@ export async function startAgent(options: StartOptions): Promise<RunningAgent> {
   const stop = async (timeoutMs: number) => {
     const drained = agent.drain(superseded.signal.aborted ? 0 : timeoutMs);
     // People who look see it drain, not claim nothing for no reason.
-    lifeline.beat();
+    lifeline.stir('beat');
     const said = await drained;
     await lifeline.close();
     await transport.close();
